@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The wire contract between the BPF programs and user space. `cognitod/events.py` mirrors it, and
+ * tests/layout proves the two equal from the BTF of the compiled objects.
+ *
+ * Vocabulary: `pid` is what user space calls a PID (the kernel's tgid); `tid` is a thread's id (the kernel's pid).
+ * Every record is a multiple of 8 bytes, widest fields first, with explicit padding: never `packed`.
+ */
+#ifndef LINNIX_EVENT_H
+#define LINNIX_EVENT_H
+
+#define LINNIX_COMM_LEN 16
+#define LINNIX_FILENAME_LEN 128
+#define LINNIX_ARGV_LEN 256
+
+enum linnix_kind {
+	LINNIX_EXEC = 0,
+	LINNIX_FORK = 1,
+	LINNIX_EXIT = 2,
+	LINNIX_KINDS = 3,
+};
+
+/* One lifecycle event of a process (never of a thread). */
+struct linnix_event {
+	__u64 ts_ns;           /* CLOCK_MONOTONIC, taken after the reserve */
+	__u64 start_ns;        /* boot time of the thread-group leader: (pid, start_ns) is the identity */
+	__u64 parent_start_ns; /* the same of the parent */
+	__u64 cgroup_id;       /* cgroup2 id (kernfs inode) */
+	__u64 text_seq;        /* exec: the text record of this exec carries the same (pid, start_ns, seq); else 0 */
+	__u64 cpu_ns;          /* exit: CPU time of the whole thread group */
+	__u64 max_rss_pages;   /* exit: peak resident set, in pages */
+	__u32 pid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 gid;
+	__u32 kind;      /* enum linnix_kind */
+	__u32 cpu;       /* processor the event happened on */
+	__u32 exit_code; /* exit: 0..255 */
+	__u32 exit_signal; /* exit: terminating signal, 0 if it returned; bit 7 set: core dumped */
+	char comm[LINNIX_COMM_LEN];
+};
+
+/* What an exec ran. Travels in a ring of its own, so that lifecycle records stay small. */
+struct linnix_exec_text {
+	__u64 start_ns;
+	__u64 seq;
+	__u32 pid;
+	__u32 argv_len;     /* bytes of argv used, at most LINNIX_ARGV_LEN; NULs separate the words */
+	__u32 filename_len; /* bytes of filename used, without the final NUL */
+	__u32 argv_total;   /* bytes the argument area really had */
+	char filename[LINNIX_FILENAME_LEN];
+	char argv[LINNIX_ARGV_LEN];
+};
+
+/* One thread as the task iterator sees it. Totals of the dead threads of a group are in the record of every
+ * thread of that group (`group_*`): user space adds them once. */
+struct linnix_task {
+	__u64 start_ns;       /* boot time of the thread-group leader */
+	__u64 run_ns;         /* se.sum_exec_runtime of this thread */
+	__u64 group_run_ns;   /* signal->sum_sched_runtime: threads of this group that are gone */
+	__u64 rss_pages;      /* of the mm, per-CPU counters included */
+	__u64 cgroup_id;
+	__u32 pid;
+	__u32 tid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 gid;
+	__u32 state;   /* the kernel's __state | exit_state bits */
+	__u32 threads; /* signal->nr_threads */
+	__u32 flags;   /* task->flags: PF_KTHREAD and friends */
+	char comm[LINNIX_COMM_LEN];
+};
+
+#endif

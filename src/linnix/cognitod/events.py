@@ -1,0 +1,160 @@
+"""The user-space mirror of ``bpf/event.h``.
+
+Owns the numpy layouts of everything the kernel side writes and the batch type that carries them. Refuses any
+meaning: what an event does to the process table is decided in ``processes``. Invariant: every layout here equals
+the C struct of the same name, field by field, which ``tests/layout`` proves from the BTF of the compiled objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMM_LEN = 16
+FILENAME_LEN = 128
+ARGV_LEN = 256
+
+
+class Kind(IntEnum):
+    """Kinds of lifecycle event; the numbers are the original's ``event_type`` on the wire."""
+
+    EXEC = 0
+    FORK = 1
+    EXIT = 2
+
+
+EVENT = np.dtype(
+    [
+        ("ts_ns", "<u8"),
+        ("start_ns", "<u8"),
+        ("parent_start_ns", "<u8"),
+        ("cgroup_id", "<u8"),
+        ("text_seq", "<u8"),
+        ("cpu_ns", "<u8"),
+        ("max_rss_pages", "<u8"),
+        ("pid", "<u4"),
+        ("ppid", "<u4"),
+        ("uid", "<u4"),
+        ("gid", "<u4"),
+        ("kind", "<u4"),
+        ("cpu", "<u4"),
+        ("exit_code", "<u4"),
+        ("exit_signal", "<u4"),
+        ("comm", f"S{COMM_LEN}"),
+    ]
+)
+
+EXEC_TEXT = np.dtype(
+    [
+        ("start_ns", "<u8"),
+        ("seq", "<u8"),
+        ("pid", "<u4"),
+        ("argv_len", "<u4"),
+        ("filename_len", "<u4"),
+        ("argv_total", "<u4"),
+        ("filename", f"S{FILENAME_LEN}"),
+        ("argv", f"V{ARGV_LEN}"),
+    ]
+)
+
+TASK = np.dtype(
+    [
+        ("start_ns", "<u8"),
+        ("run_ns", "<u8"),
+        ("group_run_ns", "<u8"),
+        ("rss_pages", "<u8"),
+        ("cgroup_id", "<u8"),
+        ("pid", "<u4"),
+        ("tid", "<u4"),
+        ("ppid", "<u4"),
+        ("uid", "<u4"),
+        ("gid", "<u4"),
+        ("state", "<u4"),
+        ("threads", "<u4"),
+        ("flags", "<u4"),
+        ("comm", f"S{COMM_LEN}"),
+    ]
+)
+
+#: One process, its threads already summed: what a ``Sight.sample`` returns, ordered by pid.
+PROCESS = np.dtype(
+    [
+        ("start_ns", "<u8"),
+        ("cpu_ns", "<u8"),
+        ("rss_bytes", "<u8"),
+        ("cgroup_id", "<u8"),
+        ("pid", "<u4"),
+        ("ppid", "<u4"),
+        ("uid", "<u4"),
+        ("gid", "<u4"),
+        ("threads", "<u4"),
+        ("kthread", "?"),
+        ("state", "S1"),  # R S D T Z I X as in proc(5)
+        ("_pad", "V2"),
+        ("comm", f"S{COMM_LEN}"),
+    ]
+)
+
+Array = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one drain, in ring order, and the exec texts that arrived with them."""
+
+    events: Array  # dtype EVENT
+    texts: Array  # dtype EXEC_TEXT
+
+
+@dataclass(slots=True)
+class Counters:
+    """The kernel side's own books, cumulative since attach.
+
+    ``produced`` and ``lost`` are keyed by ``exec fork exit exec_text``; produced counts what reached the ring.
+    ``threads`` counts thread creations, which are never forks.
+    """
+
+    produced: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    lost_per_cpu: dict[str, list[int]] = field(default_factory=dict)
+    threads: int = 0
+
+
+class Sight(Protocol):
+    """How the daemon sees processes: eBPF, or netlink and /proc where eBPF cannot be used.
+
+    All methods are called from the ingest thread only, except ``wake`` and ``counters``.
+    """
+
+    #: ``bpf``, ``netlink`` or ``proc``
+    name: str
+    #: why this is less than full sight; empty when nothing is missing
+    degraded: tuple[str, ...]
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until events may be waiting, ``wake`` is called, or the timeout passes."""
+        ...
+
+    def wake(self) -> None:
+        """End a ``wait`` from another thread."""
+        ...
+
+    def drain(self) -> Batch:
+        """Everything committed so far, copied out of the kernel's memory. Never blocks."""
+        ...
+
+    def sample(self) -> Array:
+        """All processes now: dtype PROCESS, one row a process, threads summed, ordered by pid."""
+        ...
+
+    def counters(self) -> Counters:
+        """The books so far."""
+        ...
+
+    def close(self) -> None:
+        """Detach and free. Idempotent."""
+        ...
