@@ -1,0 +1,174 @@
+"""The value types that every part of the daemon passes to the others.
+
+Owns their fields and units. Refuses behaviour: nothing here reads a clock, a file or another value. Invariant: a
+value of this module never changes once it is made, and ``ROW`` is the one layout in which processes leave the table.
+
+Clocks: ``_ns`` fields are CLOCK_MONOTONIC, except ``start_ns`` and ``parent_start_ns``, which are boot time and only
+serve as identity with the pid; ``timestamp`` is unix seconds. CPU of a process is percent of one core (250 is
+legal), CPU of the host percent of all cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.events import COMM_LEN
+
+Rows = NDArray[np.void]
+
+#: ``last_kind`` of a process that no event has touched yet; the other values are those of ``events.Kind``.
+SEEDED = 255
+
+#: One process as the table hands it out.
+ROW = np.dtype(
+    [
+        ("start_ns", "<u8"),
+        ("parent_start_ns", "<u8"),  # 0 when the parent's identity is not known
+        ("cgroup_id", "<u8"),
+        ("cpu_ns", "<u8"),  # CPU time used so far, all threads; at exit the final count
+        ("rss_bytes", "<u8"),
+        ("max_rss_bytes", "<u8"),  # peak: of the samples while alive, the kernel's own at exit
+        ("rss_growth_bytes", "<i8"),  # over the trend window (at most 60 s), negative when it shrank
+        ("rss_window_ns", "<u8"),  # what the trend window really spans for this process
+        ("first_ns", "<u8"),  # birth on CLOCK_MONOTONIC
+        ("exec_ns", "<u8"),  # last exec seen, 0 if none
+        ("exit_ns", "<u8"),  # 0 while alive
+        ("last_ts_ns", "<u8"),  # last event or, for one without events, the sample that found it
+        ("slot", "<u4"),  # handle for Table.filename and Table.argv, valid until the table changes
+        ("pid", "<u4"),
+        ("ppid", "<u4"),
+        ("uid", "<u4"),
+        ("gid", "<u4"),
+        ("threads", "<u4"),
+        ("forks", "<u4"),  # children it forked in the last processes.WINDOW_S seconds
+        ("short_children", "<u4"),  # children that died younger than a second, in the same window
+        ("exit_code", "<u4"),  # 0..255
+        ("exit_signal", "<u4"),  # terminating signal, 0 if it returned; bit 7: core dumped
+        ("tags", "<u4"),  # Tag bits
+        ("cpu_pct", "<f4"),  # of one core, over the last sample interval
+        ("mem_pct", "<f4"),  # rss_bytes of the host's memory
+        ("state", "S1"),  # as in proc(5); X once it has exited
+        ("last_kind", "u1"),  # events.Kind or SEEDED
+        ("alive", "?"),
+        ("kthread", "?"),
+        ("preexisting", "?"),  # ran before the daemon did
+        ("own", "?"),  # one of Linnix's own processes
+        ("comm", f"S{COMM_LEN}"),
+    ]
+)
+
+
+class Tag(IntFlag):
+    """What is remarkable about a process. The wire spelling is the lower-case name."""
+
+    HIGH_CPU = 1 << 0
+    HIGH_MEM = 1 << 1
+    MEM_GROWTH = 1 << 2
+    SHORT_LIVED = 1 << 3
+    FORK_STORM = 1 << 4
+    SHORT_JOB_FLOOD = 1 << 5
+    FAILED_EXIT = 1 << 6
+    KILLED = 1 << 7
+    ZOMBIE = 1 << 8
+    BLOCKED = 1 << 9
+    KERNEL_THREAD = 1 << 10
+    OWN = 1 << 11
+
+
+#: Wire spelling of each tag, in the order of their bits.
+TAG_NAMES: dict[int, str] = {int(tag): str(tag.name).lower() for tag in Tag}
+
+
+def tag_names(bits: int) -> tuple[str, ...]:
+    """Wire spellings of the tags set in ``bits``, in the order of their bits."""
+    return tuple(name for bit, name in TAG_NAMES.items() if bits & bit)
+
+
+def text(raw: bytes) -> str:
+    """Bytes from the kernel as JSON text. A process chooses its own name, so any byte can be in it: what is not
+    UTF-8 becomes U+FFFD. Control characters stay; whoever prints to a terminal cleans them there.
+    """
+    return raw.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Totals of the host at one moment. PSI is percent of the last 10 s, None where the kernel has none."""
+
+    timestamp: float
+    ts_ns: int
+    hostname: str = ""
+    kernel: str = ""
+    cores: int = 1
+    cpu_pct: float = 0.0
+    mem_total_bytes: int = 0
+    mem_used_bytes: int = 0
+    mem_available_bytes: int = 0
+    swap_total_bytes: int = 0
+    swap_used_bytes: int = 0
+    load_avg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    uptime_s: float = 0.0
+    disk_read_bytes: int = 0  # since boot, whole disks
+    disk_write_bytes: int = 0
+    net_rx_bytes: int = 0  # since boot, without loopback
+    net_tx_bytes: int = 0
+    forks_total: int = 0  # the kernel's own `processes` counter: threads and kernel workers are in it
+    psi_cpu_some_avg10: float | None = None
+    psi_memory_some_avg10: float | None = None
+    psi_memory_full_avg10: float | None = None
+    psi_io_some_avg10: float | None = None
+    psi_io_full_avg10: float | None = None
+
+    @property
+    def mem_pct(self) -> float:
+        """Used memory, percent of all."""
+        return 100.0 * self.mem_used_bytes / self.mem_total_bytes if self.mem_total_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """Lifecycle events of the whole host per second, over the last ``window_s`` seconds."""
+
+    window_s: float = 0.0
+    forks_per_s: float = 0.0
+    execs_per_s: float = 0.0
+    exits_per_s: float = 0.0
+    short_jobs_per_s: float = 0.0  # exits of processes that lived less than a second
+    failed_exits_per_s: float = 0.0  # exits with a code other than 0 or by a signal
+
+    @property
+    def events_per_s(self) -> float:
+        """All lifecycle events."""
+        return self.forks_per_s + self.execs_per_s + self.exits_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a detector holds to be wrong at one moment. ``key`` names rule and offender: the cooldown is kept per key."""
+
+    rule: str
+    cls: str  # of insight.classes.CLASSES
+    severity: str  # info low medium high
+    message: str
+    key: str
+    ts_ns: int
+    timestamp: float
+    pid: int | None = None  # of the culprit; None when the host as a whole is meant
+    start_ns: int | None = None
+    comm: str | None = None
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A finding past its cooldown."""
+
+    id: str  # alert-N, N from 1
+    finding: Finding
+    timestamp: float
+    host: str
