@@ -17,7 +17,7 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.events import COMM_LEN
+from linnix.cognitod.events import COMM_LEN, Array
 
 Rows = NDArray[np.void]
 
@@ -59,7 +59,8 @@ ROW = np.dtype(
         ("preexisting", "?"),  # ran before the daemon did
         ("own", "?"),  # one of Linnix's own processes
         ("comm", f"S{COMM_LEN}"),
-    ]
+    ],
+    align=True,
 )
 
 
@@ -94,6 +95,50 @@ def text(raw: bytes) -> str:
     UTF-8 becomes U+FFFD. Control characters stay; whoever prints to a terminal cleans them there.
     """
     return raw.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Events ready to be told to a subscriber, as arrays of equal length in ring order; JSON is made only on delivery.
+
+    Where a filter took events out, the arrays are the ones that remained; ``seq`` keeps the numbers they had.
+    """
+
+    events: Array  # dtype EVENT
+    seq: NDArray[np.uint64]  # the daemon's own count of events, from 1
+    tags: NDArray[np.uint32]  # of the process, after the event
+    first_ns: NDArray[np.uint64]  # birth of the process
+    text_at: NDArray[np.int32]  # exec: index into ``texts``; -1 for none
+    texts: Array  # dtype EXEC_TEXT, already redacted
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def select(self, which: NDArray[np.bool_] | slice) -> Frames:
+        """The chosen events, with only the texts that they need."""
+        at = self.text_at[which]
+        has = at >= 0
+        texts = self.texts[at[has]]
+        renumbered = np.full(len(at), -1, np.int32)
+        renumbered[has] = np.arange(len(texts), dtype=np.int32)
+        return Frames(self.events[which], self.seq[which], self.tags[which], self.first_ns[which], renumbered, texts)
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """Living processes that gained or lost tags: ``rows`` (dtype ROW) hold the tags after the change."""
+
+    ts_ns: int
+    rows: Rows
+    gained: NDArray[np.uint32]
+    lost: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, which: NDArray[np.bool_] | slice) -> TagChange:
+        """The chosen processes."""
+        return TagChange(self.ts_ns, self.rows[which], self.gained[which], self.lost[which])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +194,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a detector holds to be wrong at one moment. ``key`` names rule and offender: the cooldown is kept per key."""
+    """What a detector holds to be wrong at one moment. ``key`` names rule and offender: cooldowns are kept by it."""
 
     rule: str
     cls: str  # of insight.classes.CLASSES

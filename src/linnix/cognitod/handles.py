@@ -1,0 +1,43 @@
+"""Numbers handed out and taken back, many at a time.
+
+Owns which indices of a growing array are in use. Refuses the array itself: its owner grows it when ``top`` passes
+its length. Invariant: a number is out at most once, and all that were ever out are below ``top``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.intp]
+
+
+class Handles:
+    """A stack of free numbers, kept as an array so that thousands come and go without a Python object each."""
+
+    def __init__(self) -> None:
+        self._free = np.empty(64, np.intp)
+        self._count = 0
+        self.top = 0
+
+    def __len__(self) -> int:
+        """How many are out."""
+        return self.top - self._count
+
+    def take(self, n: int) -> Index:
+        """``n`` numbers that are not out, used ones first."""
+        reused = min(n, self._count)
+        self._count -= reused
+        fresh = n - reused
+        taken = np.concatenate(
+            [self._free[self._count : self._count + reused], np.arange(self.top, self.top + fresh, dtype=np.intp)]
+        )
+        self.top += fresh
+        return taken
+
+    def give(self, numbers: Index) -> None:
+        """Take these back."""
+        while self._count + len(numbers) > len(self._free):
+            self._free = np.concatenate([self._free, np.empty(len(self._free), np.intp)])
+        self._free[self._count : self._count + len(numbers)] = numbers
+        self._count += len(numbers)
