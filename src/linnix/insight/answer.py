@@ -1,0 +1,70 @@
+"""What an explanation is once it has been checked: the values that the reasoner prints and the API serves.
+
+Owns the public JSON of an insight. Refuses to make one: ``verify`` and ``rules_text`` do. Invariant: ``verified`` is
+true only where every clause, process and action has passed its predicate over the facts.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Sentence(msgspec.Struct, frozen=True):
+    """One clause of the catalogue, filled in. ``slot`` is its place in the answer, ``action`` for a recommendation."""
+
+    clause: str
+    slot: str
+    text: str
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """A figure that the text shows: ``ref`` names it in Facts (``P1.cpu_pct``, ``S.psi_cpu``), ``value`` unrounded."""
+
+    ref: str
+    value: float | str
+
+
+class Culprit(msgspec.Struct, frozen=True):
+    """The process whose stopping ends the trouble; for ``normal`` the busiest. ``comm`` is raw: clean it to show."""
+
+    id: str
+    pid: int
+    comm: str
+
+
+class Recommendation(msgspec.Struct, frozen=True):
+    """An action of the allow-list. ``destructive`` ones end or interrupt something, and their text says so."""
+
+    id: str
+    text: str
+    command: str | None = None
+    destructive: bool = False
+
+
+class Insight(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked explanation. ``confidence`` is None until it can be measured: no model states its own."""
+
+    source: str  # "model" or "rules"
+    model: str | None = None
+    cls: str = msgspec.field(name="class")
+    severity: str
+    confidence: float | None = None
+    primary_process: Culprit | None = None
+    sentences: tuple[Sentence, ...]
+    text: str
+    short: str
+    evidence: tuple[Evidence, ...] = ()
+    actions: tuple[Recommendation, ...] = ()
+    verified: bool = True
+    note: str | None = None
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why an answer was not accepted. ``reason`` is for people, and never quotes the answer unclean."""
+
+    reason: str
+
+
+def encode(insight: Insight) -> bytes:
+    """The public JSON."""
+    return msgspec.json.encode(insight)
