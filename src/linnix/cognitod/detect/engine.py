@@ -1,0 +1,190 @@
+"""The engine: rules at work on what the host does.
+
+Owns one detector per rule, what is open, and for how long. Refuses clocks, files, tasks and cooldowns: time arrives as
+``now_ns`` (CLOCK_MONOTONIC), and how often to say it is ``alerts.Alerts``' decision. Invariant: the same steps give the
+same findings, and memory is bounded by the rules, not by what happens.
+
+Nothing is gated on events per second: a host on which nothing forks is watched like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from linnix.cognitod.detect import params as known
+from linnix.cognitod.detect.counts import HostForks, ShortJobs, TreeForks
+from linnix.cognitod.detect.execs import Execs
+from linnix.cognitod.detect.growth import Growth
+from linnix.cognitod.detect.pressure import Pressure
+from linnix.cognitod.detect.recent import Recent
+from linnix.cognitod.detect.rules import Rule
+from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies
+from linnix.cognitod.detect.view import NS, Detector, Hit, View
+from linnix.cognitod.events import EVENT, EXEC_TEXT, Array
+from linnix.cognitod.model import Activity, Finding, Rows, Snapshot, text
+
+#: Detectors that count events are asked no more often: in a storm there are a hundred batches a second.
+JUDGE_EVERY_NS = 200_000_000
+#: Open findings kept; a rule that finds something in every process of a large host must not grow without end.
+MAX_OPEN = 1024
+
+_NO_EVENTS = np.zeros(0, EVENT)
+_NO_TEXTS = np.zeros(0, EXEC_TEXT)
+
+
+@dataclass(slots=True)
+class _Open:
+    finding: Finding
+    last_ns: int
+    keep_ns: int
+
+
+class Engine:
+    """All rules of a host."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._detectors = [(rule, build(rule.params)) for rule in self.rules]
+        self._recent = _recent(self.rules)
+        self._open: dict[str, _Open] = {}
+        self._sampled_ns = -1
+        self._sample_gap_ns = 0
+        self._judged_ns: int | None = None
+        self._pending: list[tuple[Array, Array]] = []
+
+    def observe(
+        self,
+        events: Array,
+        rows: Rows,
+        snapshot: Snapshot,
+        activity: Activity,
+        now_ns: int,
+        texts: Array = _NO_TEXTS,
+    ) -> list[Finding]:
+        """Take one step: after a batch of events, after a sample, or both. Returns what a detector found in this step;
+        what was found before and is still open is in ``open_findings``.
+
+        ``snapshot.ts_ns`` tells a new sample: usage is judged once for each.
+        """
+        self._recent.extend(events)
+        if len(events):
+            self._pending.append((events, texts))
+        sampled = snapshot.ts_ns != self._sampled_ns
+        if sampled:
+            self._sample_gap_ns = max(snapshot.ts_ns - self._sampled_ns, 0) if self._sampled_ns >= 0 else 0
+            self._sampled_ns = snapshot.ts_ns
+        elif self._judged_ns is not None and now_ns - self._judged_ns < JUDGE_EVERY_NS:
+            return []
+        self._judged_ns = now_ns
+        view = self._view(rows, snapshot, activity, now_ns)
+        found = [
+            self._note(rule, detector, hit, view)
+            for rule, detector in self._detectors
+            if sampled or not detector.sampled
+            for hit in detector.observe(view)
+        ]
+        self._expire(now_ns)
+        return found
+
+    def open_findings(self, now_ns: int) -> list[Finding]:
+        """What holds now, or did so less than the rule's ``keep_firing`` ago; in order of rule and offender."""
+        self._expire(now_ns)
+        return [self._open[key].finding for key in sorted(self._open)]
+
+    def _view(self, rows: Rows, snapshot: Snapshot, activity: Activity, now_ns: int) -> View:
+        pending, self._pending = self._pending, []
+        events = np.concatenate([part for part, _ in pending]) if pending else _NO_EVENTS
+        texts = np.concatenate([part for _, part in pending]) if pending else _NO_TEXTS
+        return View(events, texts, rows, snapshot, activity, now_ns, self._recent)
+
+    def _note(self, rule: Rule, detector: Detector, hit: Hit, view: View) -> Finding:
+        finding = _finding(rule, hit, view)
+        keep_ns = round(rule.keep_firing_s * NS)
+        if detector.sampled:
+            # Between two samples nothing is known; a long interval must not close what is still so.
+            keep_ns = max(keep_ns, 2 * self._sample_gap_ns)
+        before = self._open.get(finding.key)
+        if before is not None and hit.since_ns is None:
+            finding = replace(finding, ts_ns=before.finding.ts_ns, timestamp=before.finding.timestamp)
+        if finding.pid is not None:
+            # Whom it was could not be told before, and now it can.
+            self._open.pop(_key(rule.name, None, None), None)
+        if before is not None or len(self._open) < MAX_OPEN:
+            self._open[finding.key] = _Open(finding, view.now_ns, keep_ns)
+        return finding
+
+    def _expire(self, now_ns: int) -> None:
+        gone = [key for key, entry in self._open.items() if now_ns - entry.last_ns > entry.keep_ns]
+        for key in gone:
+            del self._open[key]
+
+
+def build(params: known.Params) -> Detector:
+    """The detector that acts on these parameters."""
+    match params:
+        case known.ForksPerSec():
+            return HostForks.per_second(params)
+        case known.ForkBurst():
+            return HostForks.burst(params)
+        case known.RunawayTree():
+            return TreeForks(params)
+        case known.ShortJobFlood():
+            return ShortJobs(params)
+        case known.ExecRate():
+            return Execs(params)
+        case known.CpuPct():
+            return ProcessCpu(params)
+        case known.SubtreeCpuPct():
+            return SubtreeCpu(params)
+        case known.SystemCpuPct():
+            return HostCpu(params)
+        case known.SubtreeRssMb():
+            return SubtreeRss(params)
+        case known.RssGrowth():
+            return Growth(params)
+        case known.ZombieCount():
+            return Zombies(params)
+        case known.SystemPsiCpu() | known.SystemPsiMemory() | known.SystemPsiIo():
+            return Pressure(params)
+        case _:
+            raise TypeError(f"no detector for {type(params).__name__}")
+
+
+def _recent(rules: Sequence[Rule]) -> Recent:
+    forks, jobs, max_job_us = 0, 0, 0
+    for rule in rules:
+        match rule.params:
+            case known.ForksPerSec(threshold=threshold, duration=duration):
+                forks = max(forks, round(threshold * max(duration, 1)))
+            case known.ForkBurst(threshold=threshold) | known.RunawayTree(threshold=threshold):
+                forks = max(forks, threshold)
+            case known.ShortJobFlood(threshold=threshold, max_exec_duration_ms=limit_ms):
+                jobs, max_job_us = max(jobs, threshold), max(max_job_us, round(limit_ms * 1000))
+    # Room for what is above a threshold too, so that evidence can say by how much.
+    return Recent(forks=max(8192, 4 * forks), jobs=max(8192, 4 * jobs), max_job_us=max_job_us)
+
+
+def _finding(rule: Rule, hit: Hit, view: View) -> Finding:
+    since_ns = view.now_ns if hit.since_ns is None else hit.since_ns
+    who = hit.culprit
+    pid, start_ns = (None, None) if who is None else (who.pid, who.start_ns)
+    return Finding(
+        rule=rule.name,
+        cls=hit.cls,
+        severity=rule.severity,
+        message=hit.message,
+        key=_key(rule.name, pid, start_ns),
+        ts_ns=since_ns,
+        timestamp=round(view.snapshot.timestamp + (since_ns - view.snapshot.ts_ns) / NS, 3),
+        pid=pid,
+        start_ns=start_ns,
+        comm=None if who is None else text(who.comm),
+        evidence=dict(hit.evidence),
+    )
+
+
+def _key(rule: str, pid: int | None, start_ns: int | None) -> str:
+    return f"{rule}:host" if pid is None else f"{rule}:{pid}:{start_ns}"

@@ -1,0 +1,103 @@
+"""The lifecycle events of the last seconds, kept as arrays for the detectors that count.
+
+Owns bounded memory of forks and of short jobs. Refuses verdicts. Invariant: memory is fixed at construction; when
+events come faster than a ring holds, the oldest go, and a count is then at least the ring's capacity.
+
+Lifetimes need the distance between boot time (``start_ns``) and CLOCK_MONOTONIC (``ts_ns``), which grows with each
+suspend: it is learned from forks, whose two stamps are taken within microseconds of each other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.events import Array, Kind
+
+FORK = np.dtype([("ts_ns", "<i8"), ("parent_start_ns", "<u8"), ("ppid", "<u4"), ("_pad", "V4")])
+JOB = np.dtype([("ts_ns", "<i8"), ("parent_start_ns", "<u8"), ("ppid", "<u4"), ("lifetime_us", "<u4")])
+_EXEC = np.dtype([("ts_ns", "<i8"), ("key", "<u8")])
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Ring:
+    """The last ``capacity`` records of a dtype that begins with ``ts_ns``."""
+
+    def __init__(self, dtype: np.dtype[np.void], capacity: int) -> None:
+        self._data = np.zeros(capacity, dtype)
+        self._next = 0
+        self._used = 0
+
+    def extend(self, records: Array) -> None:
+        """Append, overwriting the oldest."""
+        capacity = len(self._data)
+        records = records[-capacity:]
+        first = min(len(records), capacity - self._next)
+        self._data[self._next : self._next + first] = records[:first]
+        self._data[: len(records) - first] = records[first:]
+        self._next = (self._next + len(records)) % capacity
+        self._used = min(self._used + len(records), capacity)
+
+    def since(self, ts_ns: int) -> Array:
+        """Records later than ``ts_ns``, in no particular order."""
+        data = self._data[: self._used]
+        return data[data["ts_ns"] > ts_ns]
+
+
+class Recent:
+    """Forks and short jobs of the last seconds. ``max_job_us``: a job that lived longer is not kept."""
+
+    def __init__(self, *, forks: int, jobs: int, max_job_us: int) -> None:
+        self.forks = Ring(FORK, max(forks, 1))
+        self.jobs = Ring(JOB, max(jobs, 1))
+        self._max_job_us = max_job_us
+        self._execs = Ring(_EXEC, 16_384)
+        self._boot_offset_ns = 0  # how far boot time is ahead of CLOCK_MONOTONIC
+
+    def extend(self, events: Array) -> None:
+        """Take in a batch of dtype EVENT."""
+        if not len(events):
+            return
+        kind = events["kind"]
+        forks = events[kind == Kind.FORK]
+        if len(forks):
+            ahead = forks["start_ns"].astype(np.int64) - forks["ts_ns"].astype(np.int64)
+            self._boot_offset_ns = max(self._boot_offset_ns, int(ahead.max()))
+            self.forks.extend(_parents(forks, FORK))
+        if self._max_job_us:
+            self._take_jobs(events, kind)
+
+    def _take_jobs(self, events: Array, kind: NDArray[np.uint32]) -> None:
+        execs = events[kind == Kind.EXEC]
+        taken = np.zeros(len(execs), _EXEC)
+        taken["ts_ns"], taken["key"] = execs["ts_ns"], identity(execs)
+        self._execs.extend(taken)
+        exits = events[kind == Kind.EXIT]
+        if not len(exits):
+            return
+        ts = exits["ts_ns"].astype(np.int64)
+        lifetime_us = (ts + self._boot_offset_ns - exits["start_ns"].astype(np.int64)) // 1000
+        # A start after the end is a clock not learned yet: then the lifetime is unknown, not short.
+        short = (lifetime_us >= 0) & (lifetime_us <= self._max_job_us)
+        if not short.any():
+            return
+        exits, lifetime_us = exits[short], lifetime_us[short]
+        execs = self._execs.since(int(ts[short].min()) - (self._max_job_us + 1_000_000) * 1000)
+        ran = np.isin(identity(exits), execs["key"])
+        jobs = _parents(exits[ran], JOB)
+        jobs["lifetime_us"] = lifetime_us[ran]
+        self.jobs.extend(jobs)
+
+
+def identity(events: Array) -> NDArray[np.uint64]:
+    """(pid, start_ns) as one number; two processes share one with a chance of 2^-64."""
+    mixed: NDArray[np.uint64] = events["start_ns"] * _GOLDEN + events["pid"].astype(np.uint64)
+    return mixed
+
+
+def _parents(events: Array, dtype: np.dtype[np.void]) -> Array:
+    out = np.zeros(len(events), dtype)
+    for name in ("ts_ns", "parent_start_ns", "ppid"):
+        out[name] = events[name]
+    return out
