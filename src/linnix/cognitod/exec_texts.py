@@ -96,20 +96,22 @@ class ExecTexts:
         self.clear(once)
         self._seq[slots] = seq
 
-    def take(self, texts: Array, locate: Locate) -> Index:
-        """Give each text to its process; the slots that turn out to run a module of Linnix.
+    def take(self, texts: Array, slots: Index, locate: Locate) -> Index:
+        """Give each text to its process; returns the slots that turn out to run a module of Linnix.
 
-        A text whose exec event is still to come waits for one more call.
+        ``slots`` are those of the exec events that came with ``texts``, -1 for a text without one: its process is
+        located by identity, and if its exec event is still to come it waits for one more call.
         """
         waited = len(self._pending)
         both = np.concatenate([self._pending, texts]) if waited else texts
         if not len(both):
             return np.zeros(0, np.intp)
         holder = locate(both["pid"], both["start_ns"])
+        holder[waited:] = np.where(slots >= 0, slots, holder[waited:])
         match = (holder >= 0) & (self._seq[holder] == both["seq"]) & (self._handle[holder] == 0)
-        slots, at = np.unique(holder[match], return_index=True)
+        given, at = np.unique(holder[match], return_index=True)
         chosen = both[np.flatnonzero(match)[at]]
-        self._handle[slots] = self._put(chosen) + 1
+        self._handle[given] = self._put(chosen) + 1
 
         early = (holder < 0) | (both["seq"] > self._seq[holder])
         pending = both[waited:][early[waited:]]
@@ -117,7 +119,7 @@ class ExecTexts:
         self._pending = pending[-MAX_PENDING:].copy()
 
         argv = np.ascontiguousarray(chosen["argv"]).tobytes()
-        return slots[sorted({hit.start() // ARGV_LEN for hit in _OWN_MODULE.finditer(argv)})]
+        return given[sorted({hit.start() // ARGV_LEN for hit in _OWN_MODULE.finditer(argv)})]
 
     def _put(self, texts: Array) -> Index:
         handles = self._handles.take(len(texts))

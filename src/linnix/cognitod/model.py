@@ -124,6 +124,12 @@ class Frames:
         return Frames(self.events[which], self.seq[which], self.tags[which], self.first_ns[which], renumbered, texts)
 
 
+#: Tags that are decided by how a process ended.
+ENDED = int(Tag.SHORT_LIVED | Tag.FAILED_EXIT | Tag.KILLED)
+#: Tags that say what a process is: having one is not news.
+LASTING = int(Tag.KERNEL_THREAD | Tag.OWN)
+
+
 @dataclass(frozen=True, slots=True)
 class TagChange:
     """Living processes that gained or lost tags: ``rows`` (dtype ROW) hold the tags after the change."""
@@ -139,6 +145,30 @@ class TagChange:
     def select(self, which: NDArray[np.bool_] | slice) -> TagChange:
         """The chosen processes."""
         return TagChange(self.ts_ns, self.rows[which], self.gained[which], self.lost[which])
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the ingest thread saw of the whole host at one moment."""
+
+    rows: Array  # dtype PROCESS
+    snapshot: Snapshot
+    boot_offset_ns: int  # CLOCK_BOOTTIME less CLOCK_MONOTONIC
+    texts: Array  # dtype EXEC_TEXT, redacted: of processes older than the daemon, with the first sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Events that did not get through, by cause, since start."""
+
+    ring: Mapping[str, int]  # the kernel found no room; by kind: exec fork exit exec_text
+    queue: int  # the event loop did not keep up with the ingest thread
+    subscribers: int  # slow listeners, summed over them
+
+    @property
+    def events(self) -> int:
+        """Lifecycle events that the daemon itself never saw."""
+        return sum(lost for kind, lost in self.ring.items() if kind != "exec_text") + self.queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,9 @@ class Table:
         self._apply_forks(events, slots, parents, of_kind[Kind.FORK])
         self._apply_execs(events, slots, of_kind[Kind.EXEC])
         text_at = join(events, batch.texts)
-        self._take_texts(batch.texts)
+        of_texts = np.full(len(batch.texts), -1, np.intp)
+        of_texts[text_at[text_at >= 0]] = slots[text_at >= 0]
+        self._take_texts(batch.texts, of_texts)
         short, failed, bereaved = self._apply_exits(events, slots, of_kind[Kind.EXIT])
         self._conclude_exits(*replaced)
 
@@ -328,7 +330,7 @@ class Table:
         self._rows["state"][zombies] = b"Z"
         self._usage(slots[living], rows[living], now_ns, mem_total_bytes)
         self._own_and_parents(made, rows[np.isin(slots, made)])
-        self._take_texts(texts)
+        self._take_texts(texts, np.full(len(texts), -1, np.intp))
 
         top = self._slots.top
         hidden, kept = self._hidden[:top], self._rows[:top]
@@ -370,9 +372,9 @@ class Table:
 
     # -- what was run -------------------------------------------------------------------------------------------
 
-    def _take_texts(self, texts: Array) -> None:
-        slots = self._texts.take(texts, self._locate)
-        self._rows["own"][slots] = True
+    def _take_texts(self, texts: Array, slots: Index) -> None:
+        own = self._texts.take(texts, slots, self._locate)
+        self._rows["own"][own] = True
 
     def _locate(self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64]) -> Index:
         """Slots of these identities, -1 where unknown."""

@@ -53,6 +53,10 @@ class Sliding:
         recent = second > self._head - self._seconds
         np.add.at(self._buckets, (slots[recent], second[recent] % self._seconds), 1)
 
+    def span_ns(self, now_ns: int) -> int:
+        """How much time the counts cover at ``now_ns``: the whole seconds before, and what has passed of this one."""
+        return (self._seconds - 1) * _SECOND_NS + now_ns % _SECOND_NS
+
     def counts(self, slots: Index | slice) -> NDArray[np.uint32]:
         """How many in the window, per slot."""
         total: NDArray[np.uint32] = self._buckets[slots].sum(axis=1, dtype=np.uint32)

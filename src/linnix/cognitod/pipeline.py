@@ -1,0 +1,225 @@
+"""The hot loop: what the ingest thread saw becomes state, findings and news.
+
+Owns the order of one step and everything the API reads. Refuses clocks, files and HTTP: batches and samples are
+handed in with their time. Invariant: one step costs numpy calls per batch and Python objects only for processes whose
+tags changed, findings and alerts; never one per event.
+
+All of it runs on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.detect import Alerts, Engine, tags
+from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
+from linnix.cognitod.history import History
+from linnix.cognitod.model import (
+    ENDED,
+    LASTING,
+    Activity,
+    Alert,
+    Finding,
+    Frames,
+    Losses,
+    Rows,
+    Sample,
+    Snapshot,
+    Tag,
+    TagChange,
+)
+from linnix.cognitod.processes import Table, Update
+from linnix.cognitod.trends import Sliding
+
+ACTIVITY_WINDOW_S = 10
+#: Detectors are asked no more often than this between samples: in a storm there are twenty batches a second.
+JUDGE_EVERY_NS = 200_000_000
+MAX_ALERTS = 1000
+#: Snapshots kept for trends: two minutes at the default interval.
+MAX_SNAPSHOTS = 120
+
+_FORK, _EXEC, _EXIT, _SHORT, _FAILED = range(5)
+
+
+class Publisher(Protocol):
+    """Where news goes; the hub is one."""
+
+    @property
+    def dropped(self) -> int:
+        """Lost to slow listeners."""
+        ...
+
+    def publish_events(self, frames: Frames) -> None:
+        """A batch of events."""
+        ...
+
+    def publish_tag_change(self, change: TagChange) -> None:
+        """Processes that gained or lost tags."""
+        ...
+
+    def publish_alert(self, alert: Alert) -> None:
+        """An alert."""
+        ...
+
+
+class Pipeline:
+    """The daemon's state, and the one way it changes."""
+
+    def __init__(
+        self,
+        *,
+        table: Table,
+        engine: Engine,
+        gate: Alerts,
+        hub: Publisher,
+        sight_name: str,
+        degraded: tuple[str, ...] = (),
+        started_ns: int,
+        read_counters: Callable[[], Counters] = Counters,
+        on_alert: tuple[Callable[[Alert], None], ...] = (),
+    ) -> None:
+        self.table = table
+        self.engine = engine
+        self.hub = hub
+        self.sight_name = sight_name
+        self.degraded = degraded
+        self.started_ns = started_ns
+        self.snapshot = Snapshot(timestamp=0.0, ts_ns=0)
+        self.snapshots: deque[Snapshot] = deque(maxlen=MAX_SNAPSHOTS)
+        self.activity = Activity()
+        self.alerts: deque[Alert] = deque(maxlen=MAX_ALERTS)
+        self.alerts_total = 0
+        self.history = History()
+        self.events_total = 0
+        self.queue_dropped = 0
+        self.samples_total = 0
+        self._gate = gate
+        self._read_counters = read_counters
+        self._on_alert = on_alert
+        self._rates = Sliding(ACTIVITY_WINDOW_S)
+        self._rates.resize(5)
+        self._unjudged: list[Batch] = []
+        self._judged_ns = started_ns
+
+    @property
+    def counters(self) -> Counters:
+        """The kernel side's books, read now."""
+        return self._read_counters()
+
+    def losses(self) -> Losses:
+        """Everything that was lost, by cause."""
+        return Losses(ring=dict(self.counters.lost), queue=self.queue_dropped, subscribers=self.hub.dropped)
+
+    def open_findings(self, now_ns: int) -> list[Finding]:
+        """What the detectors hold to be wrong at ``now_ns``."""
+        return self.engine.open_findings(now_ns)
+
+    def on_batch(self, batch: Batch, now_ns: int) -> None:
+        """Take in a drained batch."""
+        events = batch.events
+        update = self.table.update(batch)
+        self._count(events, update, now_ns)
+        self._retag(update.changed, now_ns)
+        if len(events):
+            frames = self._frames(batch, update)
+            self.history.extend(frames)
+            self.hub.publish_events(frames)
+        self._unjudged.append(batch)
+        if now_ns - self._judged_ns >= JUDGE_EVERY_NS:
+            self._judge(now_ns)
+
+    def on_sample(self, sample: Sample) -> None:
+        """Take in a sample of the whole host."""
+        now_ns = sample.snapshot.ts_ns
+        self.snapshot = sample.snapshot
+        self.snapshots.append(sample.snapshot)
+        self.samples_total += 1
+        self.table.sample(
+            sample.rows,
+            now_ns,
+            sample.snapshot.mem_total_bytes,
+            boot_offset_ns=sample.boot_offset_ns,
+            texts=sample.texts,
+        )
+        self.table.expire(now_ns)
+        rows = self.table.rows()
+        present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
+        self._retag(rows["slot"][present].astype(np.intp), now_ns)
+        self._refresh_activity(now_ns)
+        self._judge(now_ns)
+
+    def _count(self, events: Array, update: Update, now_ns: int) -> None:
+        self.events_total += len(events)
+        ts_ns = events["ts_ns"]
+        self._rates.add(_RATE_OF_KIND[np.minimum(events["kind"], Kind.EXIT)], ts_ns)
+        self._rates.add(np.full(np.count_nonzero(update.short), _SHORT), ts_ns[update.short])
+        self._rates.add(np.full(np.count_nonzero(update.failed), _FAILED), ts_ns[update.failed])
+        self._refresh_activity(now_ns)
+
+    def _refresh_activity(self, now_ns: int) -> None:
+        self._rates.advance(now_ns)
+        window_s = max(min(self._rates.span_ns(now_ns), now_ns - self.started_ns), 10**9) / 10**9
+        forks, execs, exits, short, failed = (self._rates.counts(slice(None)) / window_s).tolist()
+        self.activity = Activity(
+            window_s=window_s,
+            forks_per_s=forks,
+            execs_per_s=execs,
+            exits_per_s=exits,
+            short_jobs_per_s=short,
+            failed_exits_per_s=failed,
+        )
+
+    def _retag(self, slots: NDArray[np.intp], now_ns: int) -> None:
+        """Compute the tags of these slots anew, and tell of living processes whose tags changed."""
+        if not len(slots):
+            return
+        rows = self.table.at(slots)
+        before = rows["tags"].copy()
+        after = tags.compute(rows, now_ns, self.snapshot.cores)
+        self.table.set_tags(slots, after)
+        news = (rows["alive"] | (rows["state"] == b"Z")) & (((before ^ after) & ~np.uint32(LASTING)) != 0)
+        if news.any():
+            rows["tags"] = after
+            gained, lost = after & ~before, before & ~after
+            self.hub.publish_tag_change(TagChange(now_ns, rows[news], gained[news], lost[news]))
+
+    def _frames(self, batch: Batch, update: Update) -> Frames:
+        events = batch.events
+        rows: Rows = self.table.at(update.slots)
+        known = update.slots >= 0
+        bits = np.where(known, rows["tags"], np.uint32(0))
+        bits = np.where(events["kind"] == Kind.EXIT, bits, bits & ~np.uint32(ENDED))  # an exit later in the batch
+        first = self.events_total - len(events) + 1
+        return Frames(
+            events,
+            np.arange(first, first + len(events), dtype=np.uint64),
+            bits.astype(np.uint32),
+            np.where(known, rows["first_ns"], np.uint64(0)),
+            update.text_at,
+            batch.texts,
+        )
+
+    def _judge(self, now_ns: int) -> None:
+        """Ask the detectors about everything since they were last asked."""
+        batches, self._unjudged = self._unjudged, []
+        self._judged_ns = now_ns
+        events = np.concatenate([batch.events for batch in batches]) if batches else _NO_EVENTS
+        texts = np.concatenate([batch.texts for batch in batches]) if batches else _NO_TEXTS
+        findings = self.engine.observe(events, self.table.rows(), self.snapshot, self.activity, now_ns, texts)
+        for finding in findings:
+            if (alert := self._gate.admit(finding, now_ns)) is not None:
+                self.alerts.append(alert)
+                self.alerts_total += 1
+                self.hub.publish_alert(alert)
+                for tell in self._on_alert:
+                    tell(alert)
+
+
+_RATE_OF_KIND = np.array([_EXEC, _FORK, _EXIT], np.intp)  # by events.Kind
+_NO_EVENTS = np.zeros(0, EVENT)
+_NO_TEXTS = np.zeros(0, EXEC_TEXT)
