@@ -1,0 +1,81 @@
+"""How an explanation appears: sentence by sentence, first perhaps the rules' while the model is still reading.
+
+Owns the order of text, marks and the ``source:`` line. Refuses to decide where text comes from. Invariant: whoever
+reads along can tell at every moment whose words they are, and the last words are those that ``source:`` names.
+
+On a terminal the model's text replaces the rules' in place. Elsewhere nothing can be taken back: both stay, marked.
+"""
+
+from __future__ import annotations
+
+from linnix.insight.answer import Insight
+from linnix.insight.render import clean
+from linnix.reasoner.output import Output, Paragraph
+
+READING = "[the rules' text, while the model is still reading]"
+MODELS = "[the model's text]"
+
+
+class Telling:
+    """One explanation on its way to the reader."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._provisional: Paragraph | None = None
+        self._rules: Insight | None = None
+        self._paragraph: Paragraph | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a sentence of the model has been shown."""
+        return self._paragraph is not None
+
+    def meanwhile(self, rules: Insight) -> None:
+        """Show the rules' text now; the model's may still come."""
+        self._output.write(READING + "\n", "dim", to_file=False)
+        self._provisional = Paragraph(self._output, provisional=True, style="dim" if self._output.colour else None)
+        self._rules = rules
+        for sentence in rules.sentences:
+            self._provisional.add(sentence.text)
+        self._provisional.end()
+
+    def sentence(self, text: str) -> None:
+        """One checked sentence of the model."""
+        if self._paragraph is None:
+            if self._provisional is not None and self._output.replaces:
+                self._provisional.erase(more_lines=1)
+            elif self._provisional is not None:
+                self._output.write(MODELS + "\n", "dim", to_file=False)
+            self._paragraph = Paragraph(self._output)
+        self._paragraph.add(text)
+
+    def from_model(self, name: str, seconds: float) -> None:
+        """The model's answer is complete and checked."""
+        self._end_paragraph()
+        self._output.line(f"source: {clean(name)} (model), {seconds:.1f} s", "dim")
+
+    def from_rules(self, rules: Insight, reason: str) -> None:
+        """There is no checked answer of the model's, for ``reason``: the rules have the last word."""
+        if self._paragraph is not None:
+            self._end_paragraph()
+            self._output.line(f"[the model gave up: {reason}; the rules' text instead:]", "yellow")
+            self._tell(rules)
+        elif self._provisional is not None and self._output.replaces:
+            self._provisional.erase(more_lines=1)
+            self._tell(rules)
+        elif self._provisional is not None:
+            self._output.write(f"[the model gave up: {reason}; the rules' text stands]\n", "yellow", to_file=False)
+            self._output.to_file("".join(f"{sentence.text}\n" for sentence in rules.sentences))
+        else:
+            self._tell(rules)
+        self._output.line(f"source: rules ({reason})", "yellow")
+
+    def _tell(self, insight: Insight) -> None:
+        paragraph = Paragraph(self._output)
+        for sentence in insight.sentences:
+            paragraph.add(sentence.text)
+        paragraph.end()
+
+    def _end_paragraph(self) -> None:
+        if self._paragraph is not None:
+            self._paragraph.end()
