@@ -174,9 +174,8 @@ def main() -> int:
                 continue
             with other(name) as process:
                 rows[name] = {**idle(process, args.seconds, args.rounds), **storm(process)}
-    print(
-        f"{args.processes} sleeping processes, median of {args.rounds} windows of {args.seconds:g} s; then {' '.join(STORM)}"
-    )
+    windows = f"median of {args.rounds} windows of {args.seconds:g} s"
+    print(f"{args.processes} sleeping processes, {windows}; then {' '.join(STORM)}")
     print(f"{'agent':<14}{'idle CPU %':>11}{'RSS MB':>8}{'PSS MB':>8}{'storm CPU %':>13}{'RSS MB':>8}{'storm s':>9}")
     for name, row in rows.items():
         cells = [row[k] for k in ("idle_cpu_pct", "rss_mb", "pss_mb", "storm_cpu_pct", "storm_rss_mb", "storm_s")]
