@@ -1,0 +1,71 @@
+"""`linnix`: the command that holds the parts together.
+
+One module per command; this one mounts them, and is the only place where an error is printed and an exit code chosen.
+What a command needs beyond the standard library it imports when it runs, so that `--help` answers at once.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from linnix import __version__
+from linnix.cli import doctor, model, run, up
+from linnix.cli._errors import CommandError, ExitCode
+
+app = typer.Typer(
+    name="linnix",
+    help="See every process on this host, and have trouble explained in checked words.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 daemon not reachable, 4 model not reachable, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.up)
+app.command("run")(run.run)
+app.command("doctor")(doctor.doctor)
+app.add_typer(model.app, name="model")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"linnix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """See every process on this host, and have trouble explained in checked words."""
+
+
+def main() -> None:
+    """Run a command and leave with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except CommandError as error:
+        click.echo(f"error: {error}", err=True)
+        if error.advice:
+            click.echo(error.advice, err=True)
+        code = error.code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader left (`linnix doctor | head -1`). What is still buffered must not fail a second time at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.FAILED
+    sys.exit(int(code) if isinstance(code, int) else ExitCode.DONE)
+
+
+if __name__ == "__main__":
+    main()
