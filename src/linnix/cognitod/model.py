@@ -126,8 +126,8 @@ class Frames:
 
 #: Tags that are decided by how a process ended.
 ENDED = int(Tag.SHORT_LIVED | Tag.FAILED_EXIT | Tag.KILLED)
-#: Tags that say what a process is: having one is not news.
-LASTING = int(Tag.KERNEL_THREAD | Tag.OWN)
+#: Tags whose gain or loss is not news: what a process always is, and a state that comes and goes with each sample.
+QUIET = int(Tag.KERNEL_THREAD | Tag.OWN | Tag.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,23 @@ class Losses:
     def events(self) -> int:
         """Lifecycle events that the daemon itself never saw."""
         return sum(lost for kind, lost in self.ring.items() if kind != "exec_text") + self.queue
+
+    @property
+    def by_cause(self) -> dict[str, int]:
+        """All of them under the names that the API and the metrics use."""
+        return {f"ring_{kind}": lost for kind, lost in self.ring.items()} | {
+            "ingest_queue": self.queue,
+            "slow_subscribers": self.subscribers,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkBooks:
+    """Three counters read together, all cumulative; what matters are their differences between two readings."""
+
+    kernel_processes: int  # /proc/stat processes: every clone, kernel workers of io_uring and vhost among them
+    forks: int  # of processes, lost events included
+    threads: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,22 +9,23 @@ All of it runs on the event loop's thread.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.detect import Alerts, Engine, tags
+from linnix.cognitod.detect import Alerts, Engine, facts, tags
+from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
 from linnix.cognitod.history import History
+from linnix.cognitod.hub import Hub
 from linnix.cognitod.model import (
     ENDED,
-    LASTING,
+    QUIET,
     Activity,
     Alert,
-    Finding,
     Frames,
     Losses,
     Rows,
@@ -35,36 +36,17 @@ from linnix.cognitod.model import (
 )
 from linnix.cognitod.processes import Table, Update
 from linnix.cognitod.trends import Sliding
+from linnix.insight.facts import Facts
 
 ACTIVITY_WINDOW_S = 10
 #: Detectors are asked no more often than this between samples: in a storm there are twenty batches a second.
 JUDGE_EVERY_NS = 200_000_000
 MAX_ALERTS = 1000
-#: Snapshots kept for trends: two minutes at the default interval.
-MAX_SNAPSHOTS = 120
+
+#: cgroup path and systemd unit of a cgroup id, each None where it is not known.
+Place = Callable[[int], tuple[str | None, str | None]]
 
 _FORK, _EXEC, _EXIT, _SHORT, _FAILED = range(5)
-
-
-class Publisher(Protocol):
-    """Where news goes; the hub is one."""
-
-    @property
-    def dropped(self) -> int:
-        """Lost to slow listeners."""
-        ...
-
-    def publish_events(self, frames: Frames) -> None:
-        """A batch of events."""
-        ...
-
-    def publish_tag_change(self, change: TagChange) -> None:
-        """Processes that gained or lost tags."""
-        ...
-
-    def publish_alert(self, alert: Alert) -> None:
-        """An alert."""
-        ...
 
 
 class Pipeline:
@@ -76,10 +58,11 @@ class Pipeline:
         table: Table,
         engine: Engine,
         gate: Alerts,
-        hub: Publisher,
+        hub: Hub,
         sight_name: str,
         degraded: tuple[str, ...] = (),
-        started_ns: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+        place: Place = lambda _: (None, None),
         read_counters: Callable[[], Counters] = Counters,
         on_alert: tuple[Callable[[Alert], None], ...] = (),
     ) -> None:
@@ -88,9 +71,11 @@ class Pipeline:
         self.hub = hub
         self.sight_name = sight_name
         self.degraded = degraded
-        self.started_ns = started_ns
-        self.snapshot = Snapshot(timestamp=0.0, ts_ns=0)
-        self.snapshots: deque[Snapshot] = deque(maxlen=MAX_SNAPSHOTS)
+        self.now_ns = clock
+        self.place = place
+        self.started_ns = clock()
+        self.snapshot: Snapshot | None = None  # until the first sample is there
+        self.trends = Trends()
         self.activity = Activity()
         self.alerts: deque[Alert] = deque(maxlen=MAX_ALERTS)
         self.alerts_total = 0
@@ -98,13 +83,15 @@ class Pipeline:
         self.events_total = 0
         self.queue_dropped = 0
         self.samples_total = 0
+        self.first_books: ForkBooks | None = None  # at the first sample and at the last one
+        self.last_books: ForkBooks | None = None
         self._gate = gate
         self._read_counters = read_counters
         self._on_alert = on_alert
         self._rates = Sliding(ACTIVITY_WINDOW_S)
         self._rates.resize(5)
         self._unjudged: list[Batch] = []
-        self._judged_ns = started_ns
+        self._judged_ns = self.started_ns
 
     @property
     def counters(self) -> Counters:
@@ -115,9 +102,23 @@ class Pipeline:
         """Everything that was lost, by cause."""
         return Losses(ring=dict(self.counters.lost), queue=self.queue_dropped, subscribers=self.hub.dropped)
 
-    def open_findings(self, now_ns: int) -> list[Finding]:
-        """What the detectors hold to be wrong at ``now_ns``."""
-        return self.engine.open_findings(now_ns)
+    def facts(self) -> Facts:
+        """What there is to explain about this host now. ``LookupError`` while there is no sample yet."""
+        if self.snapshot is None:
+            raise LookupError("the first sample of the host is not there yet")
+        rows = self.table.rows()
+        living = rows[rows["alive"]]
+        return facts.build(
+            rows,
+            self.snapshot,
+            self.activity,
+            self.engine.open_findings(self.now_ns()),
+            frozenset(living["pid"][living["own"]].tolist()),
+            trends=self.trends.trends(),
+            lost_events=self.losses().events,
+            degraded=self.degraded,
+            places={cgroup: self.place(cgroup) for cgroup in set(living["cgroup_id"].tolist())},
+        )
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
         """Take in a drained batch."""
@@ -130,15 +131,16 @@ class Pipeline:
             self.history.extend(frames)
             self.hub.publish_events(frames)
         self._unjudged.append(batch)
-        if now_ns - self._judged_ns >= JUDGE_EVERY_NS:
-            self._judge(now_ns)
+        if self.snapshot is not None and now_ns - self._judged_ns >= JUDGE_EVERY_NS:
+            self._judge(self.snapshot, now_ns)
 
     def on_sample(self, sample: Sample) -> None:
         """Take in a sample of the whole host."""
         now_ns = sample.snapshot.ts_ns
         self.snapshot = sample.snapshot
-        self.snapshots.append(sample.snapshot)
+        self.trends.add(sample.snapshot)
         self.samples_total += 1
+        self._keep_books(sample.snapshot)
         self.table.sample(
             sample.rows,
             now_ns,
@@ -151,7 +153,14 @@ class Pipeline:
         present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
         self._retag(rows["slot"][present].astype(np.intp), now_ns)
         self._refresh_activity(now_ns)
-        self._judge(now_ns)
+        self._judge(sample.snapshot, now_ns)
+
+    def _keep_books(self, snapshot: Snapshot) -> None:
+        counters = self.counters
+        forks = counters.produced.get("fork", 0) + counters.lost.get("fork", 0)
+        books = ForkBooks(kernel_processes=snapshot.forks_total, forks=forks, threads=counters.threads)
+        self.first_books = self.first_books or books
+        self.last_books = books
 
     def _count(self, events: Array, update: Update, now_ns: int) -> None:
         self.events_total += len(events)
@@ -180,9 +189,9 @@ class Pipeline:
             return
         rows = self.table.at(slots)
         before = rows["tags"].copy()
-        after = tags.compute(rows, now_ns, self.snapshot.cores)
+        after = tags.compute(rows, now_ns, self.snapshot.cores if self.snapshot else 1)
         self.table.set_tags(slots, after)
-        news = (rows["alive"] | (rows["state"] == b"Z")) & (((before ^ after) & ~np.uint32(LASTING)) != 0)
+        news = (rows["alive"] | (rows["state"] == b"Z")) & (((before ^ after) & ~np.uint32(QUIET)) != 0)
         if news.any():
             rows["tags"] = after
             gained, lost = after & ~before, before & ~after
@@ -204,13 +213,13 @@ class Pipeline:
             batch.texts,
         )
 
-    def _judge(self, now_ns: int) -> None:
+    def _judge(self, snapshot: Snapshot, now_ns: int) -> None:
         """Ask the detectors about everything since they were last asked."""
         batches, self._unjudged = self._unjudged, []
         self._judged_ns = now_ns
         events = np.concatenate([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = np.concatenate([batch.texts for batch in batches]) if batches else _NO_TEXTS
-        findings = self.engine.observe(events, self.table.rows(), self.snapshot, self.activity, now_ns, texts)
+        findings = self.engine.observe(events, self.table.rows(), snapshot, self.activity, now_ns, texts)
         for finding in findings:
             if (alert := self._gate.admit(finding, now_ns)) is not None:
                 self.alerts.append(alert)
