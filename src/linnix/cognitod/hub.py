@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.events import Kind
+from linnix.cognitod.events import Array, Kind
 from linnix.cognitod.model import Alert, Frames, TagChange
 
 #: Events a subscription holds for a listener that does not read.
@@ -29,7 +29,7 @@ Item = Frames | TagChange | Alert
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a subscriber asked for. None: any. The conditions on pid, comm and tags hold together.
+    """What a subscriber asked for. None: any. The conditions on pid, ppid, comm and tags hold together.
 
     ``tags`` are bits of which at least one must be set; a tag change also passes when it lost one of them.
     """
@@ -38,13 +38,14 @@ class Filter:
     tag_changes: bool = True
     alerts: bool = False
     pids: frozenset[int] | None = None
+    ppids: frozenset[int] | None = None
     comms: frozenset[bytes] | None = None
     tags: int = 0
 
     def frames(self, frames: Frames) -> Frames | None:
         """The events that pass, None for none."""
         events = frames.events
-        mask = self._who(events["pid"], events["comm"])
+        mask = self._who(events)
         if self.kinds is not None:
             mask &= np.isin(events["kind"], list(self.kinds))
         if self.tags:
@@ -56,17 +57,16 @@ class Filter:
         if not self.tag_changes:
             return None
         rows = change.rows
-        mask = self._who(rows["pid"], rows["comm"])
+        mask = self._who(rows)
         if self.tags:
             mask &= ((rows["tags"] | change.lost) & np.uint32(self.tags)) != 0
         return _chosen(change, mask)
 
-    def _who(self, pids: NDArray[np.uint32], comms: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-        mask = np.ones(len(pids), np.bool_)
-        if self.pids is not None:
-            mask &= np.isin(pids, list(self.pids))
-        if self.comms is not None:
-            mask &= np.isin(comms, np.array(list(self.comms), dtype=np.bytes_))
+    def _who(self, records: Array) -> NDArray[np.bool_]:
+        mask = np.ones(len(records), np.bool_)
+        for name, wanted in (("pid", self.pids), ("ppid", self.ppids), ("comm", self.comms)):
+            if wanted is not None:
+                mask &= np.isin(records[name], np.array(sorted(wanted), dtype=records[name].dtype))
         return mask
 
 

@@ -26,6 +26,7 @@ from linnix.cognitod.model import (
     QUIET,
     Activity,
     Alert,
+    ForkBooks,
     Frames,
     Losses,
     Rows,

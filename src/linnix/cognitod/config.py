@@ -1,0 +1,348 @@
+"""The daemon's configuration: every key, its default and its bounds.
+
+Owns the file format, the environment and their precedence: flag over environment over file over default. Refuses to
+guess: an unknown key is an error that names the nearest known one, and all problems of a file are told at once.
+Invariant: a ``Config`` that exists is usable; nothing else in cognitod reads the environment.
+
+Keys of the original's configuration that mean nothing here are accepted with a warning, from the one table ``LEGACY``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+DEFAULT_FILE = Path("/etc/linnix/linnix.toml")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``problems`` are sentences, one each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Api(_Section):
+    """Where the API listens and who may ask."""
+
+    listen_addr: str = "127.0.0.1:3000"
+    auth_token: str | None = None
+    unix_socket: str | None = None
+    require_kernel_instrumentation: bool = True
+    allowed_hosts: list[str] = []
+
+
+class Runtime(_Section):
+    """What the daemon may do."""
+
+    offline: bool = False
+    bpf: bool = True
+    data_dir: str | None = None
+
+
+class Telemetry(_Section):
+    """How often the host is sampled, and how long what has exited is kept."""
+
+    sample_interval_ms: int = 1000
+    retention_seconds: int = 300
+
+
+class Logging(_Section):
+    """Where it tells what happens."""
+
+    level: str = "info"
+    format: str = "text"
+    alerts_file: str | None = None
+
+
+class Rules(_Section):
+    """Which detectors run."""
+
+    path: str | None = None
+
+
+class Reasoner(_Section):
+    """The model that words explanations."""
+
+    enabled: bool = True
+    endpoint: str = "http://localhost:8090/v1/chat/completions"
+    model: str = "linnix-3b-distilled"
+    timeout_ms: int = 30_000
+    api_key: str | None = None
+
+
+class Outputs(_Section):
+    """Who else is told."""
+
+    prometheus: bool = True
+    metrics_listen_addr: str = "127.0.0.1:9464"
+
+
+class Privacy(_Section):
+    """What is hidden beyond the built-in patterns."""
+
+    redact_patterns: list[str] = []
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything, resolved."""
+
+    api: Api = Api()
+    runtime: Runtime = Runtime()
+    telemetry: Telemetry = Telemetry()
+    logging: Logging = Logging()
+    rules: Rules = Rules()
+    reasoner: Reasoner = Reasoner()
+    outputs: Outputs = Outputs()
+    privacy: Privacy = Privacy()
+    data_dir: Path = Path("/var/lib/linnix")
+
+    @property
+    def alerts_file(self) -> Path:
+        """Where alerts are appended, one JSON object a line."""
+        return Path(self.logging.alerts_file) if self.logging.alerts_file else self.data_dir / "alerts.ndjson"
+
+
+SECTIONS: dict[str, type[_Section]] = {
+    "api": Api,
+    "runtime": Runtime,
+    "telemetry": Telemetry,
+    "logging": Logging,
+    "rules": Rules,
+    "reasoner": Reasoner,
+    "outputs": Outputs,
+    "privacy": Privacy,
+}
+
+_LATER = "has no effect in this version"
+_NO_BREAKER = f"{_LATER}: Linnix does not act on processes"
+
+#: Keys of the original that are accepted and mean nothing here, and why. ``*``: any key of the section.
+LEGACY: dict[str, str] = {
+    "runtime.cpu_target_pct": "has no effect: what the daemon uses is measured, see linnix_process_cpu_percent",
+    "runtime.rss_cap_mb": "has no effect: memory is bounded by design, see linnix_process_rss_bytes",
+    "runtime.events_rate_cap": "has no effect: events are never sampled",
+    "telemetry.min_eps_to_enable": "has no effect: nothing is gated on events per second",
+    "logging.journald": "has no effect: logs go to stderr, which systemd sends to the journal",
+    "logging.insights_file": _LATER,
+    "logging.incident_context_file": _LATER,
+    "outputs.slack": _LATER,
+    "outputs.pagerduty": _LATER,
+    "notifications.*": _LATER,
+    "circuit_breaker.*": _NO_BREAKER,
+    "noise_budget.*": _LATER,
+    "privacy.redact_sensitive_data": "has no effect: command lines are always redacted",
+    "psi.*": _LATER,
+    "probes.*": "has no effect: the daemon finds out what the kernel offers",
+}
+
+#: Environment variable → key. An empty variable counts as unset.
+ENVIRONMENT: dict[str, str] = {
+    "LINNIX_LISTEN_ADDR": "api.listen_addr",
+    "LINNIX_METRICS_LISTEN_ADDR": "outputs.metrics_listen_addr",
+    "LINNIX_API_TOKEN": "api.auth_token",
+    "LINNIX_UDS_PATH": "api.unix_socket",
+    "LINNIX_DATA_DIR": "runtime.data_dir",
+    "LINNIX_BPF": "runtime.bpf",
+    "LLM_ENDPOINT": "reasoner.endpoint",
+    "LLM_MODEL": "reasoner.model",
+    "OPENAI_API_KEY": "reasoner.api_key",
+}
+
+#: Inclusive bounds; a value outside is moved to the nearest one with a warning, as the original does.
+BOUNDS: dict[str, tuple[int, int]] = {
+    "telemetry.sample_interval_ms": (100, 60_000),
+    "telemetry.retention_seconds": (10, 3_600),
+    "reasoner.timeout_ms": (100, 600_000),
+}
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "logging.level": ("debug", "info", "warning", "error"),
+    "logging.format": ("text", "json"),
+}
+
+
+def load(
+    path: Path | None,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str | None] | None = None,
+) -> tuple[Config, list[str]]:
+    """The configuration and the warnings it deserves. ``flags`` maps ``section.key`` to a value, None for not given.
+
+    ``path`` None: ``LINNIX_CONFIG``, else the default file if there is one. Raises ``ConfigError`` with every problem.
+    """
+    problems: list[str] = []
+    warnings: list[str] = []
+    named = path or (Path(environ["LINNIX_CONFIG"]) if environ.get("LINNIX_CONFIG") else None)
+    values = _known(read_file(named), problems, warnings)
+    for variable, key in ENVIRONMENT.items():
+        if environ.get(variable, "").strip():
+            values[key] = _from_environment(variable, environ[variable].strip(), problems)
+    values |= {key: value for key, value in (flags or {}).items() if value is not None}
+    values = {key: _typed(key, value, problems) for key, value in values.items()}
+    _bound(values, warnings)
+    if problems:
+        raise ConfigError(*problems)
+    sections = {
+        name: kind(**{key.partition(".")[2]: value for key, value in values.items() if key.startswith(name + ".")})
+        for name, kind in SECTIONS.items()
+    }
+    config = Config(**sections, data_dir=_data_dir(values.get("runtime.data_dir"), environ))
+    if problems := check(config):
+        raise ConfigError(*problems)
+    return config, warnings
+
+
+def read_file(named: Path | None) -> dict[str, Any]:
+    """The TOML document of a named file, or of the default file; none where that does not exist."""
+    path = named or DEFAULT_FILE
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if named is None:
+            return {}
+        raise ConfigError(f"{path}: no such file; start without --config to use the defaults") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file: {error.reason} at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _known(document: Mapping[str, Any], problems: list[str], warnings: list[str]) -> dict[str, Any]:
+    """``section.key`` → value of what means something here."""
+    values: dict[str, Any] = {}
+    for section, content in document.items():
+        if not isinstance(content, dict):
+            problems.append(f"{section}: expected a section, as in [{_nearest(section, SECTIONS) or 'api'}]")
+            continue
+        fields = SECTIONS[section].__struct_fields__ if section in SECTIONS else ()
+        for name, value in content.items():
+            key = f"{section}.{name}"
+            reason = LEGACY.get(key) or LEGACY.get(f"{section}.*")
+            if name in fields:
+                values[key] = value
+            elif key == "prometheus.enabled":
+                values.setdefault("outputs.prometheus", value)
+                warnings.append("prometheus.enabled: now called outputs.prometheus")
+            elif reason:
+                warnings.append(f"{key}: {reason}")
+            elif fields:
+                guess = _nearest(name, fields)
+                problems.append(
+                    f"{key}: unknown key; "
+                    + (f"did you mean {section}.{guess}?" if guess else f"[{section}] has {', '.join(fields)}")
+                )
+        if not fields and section != "prometheus" and f"{section}.*" not in LEGACY:
+            guess = _nearest(section, SECTIONS)
+            hint = f"did you mean [{guess}]?" if guess else f"there are {', '.join(SECTIONS)}"
+            problems.append(f"[{section}]: unknown section; {hint}")
+    return values
+
+
+def _from_environment(variable: str, value: str, problems: list[str]) -> Any:
+    if variable != "LINNIX_BPF":
+        return value
+    switch = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
+    if value.lower() not in switch:
+        problems.append(f"LINNIX_BPF={value!r}: expected on or off")
+    return switch.get(value.lower(), True)
+
+
+def _typed(key: str, value: Any, problems: list[str]) -> Any:
+    section, _, name = key.partition(".")
+    wanted = next(field.type for field in msgspec.structs.fields(SECTIONS[section]) if field.name == name)
+    try:
+        value = msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        expected = str(error).replace("`", "").lower().replace("expected ", "").partition(", got")[0]
+        problems.append(f"{key}: expected {expected.replace('str', 'text')}, found {value!r}")
+    if isinstance(value, str) and not value.strip():
+        value = None if "None" in str(wanted) else value
+    if key in CHOICES and value not in CHOICES[key]:
+        guess = _nearest(str(value), CHOICES[key])
+        problems.append(f"{key}: expected one of {', '.join(CHOICES[key])}, found {value!r}" + _did_you_mean(guess))
+    return value
+
+
+def _bound(values: dict[str, Any], warnings: list[str]) -> None:
+    for key, (low, high) in BOUNDS.items():
+        value = values.get(key)
+        if isinstance(value, int) and not low <= value <= high:
+            values[key] = min(max(value, low), high)
+            warnings.append(f"{key}: {value} is outside {low} to {high}, using {values[key]}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), None)
+
+
+def _did_you_mean(guess: str | None) -> str:
+    return f"; did you mean {guess}?" if guess else ""
+
+
+def _data_dir(named: str | None, environ: Mapping[str, str]) -> Path:
+    if named:
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/linnix")
+    home = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".local/share")
+    return Path(home) / "linnix"
+
+
+def check(config: Config) -> list[str]:
+    """What is wrong with a configuration whose types are right."""
+    problems = []
+    for key, addr in (
+        ("api.listen_addr", config.api.listen_addr),
+        ("outputs.metrics_listen_addr", config.outputs.metrics_listen_addr),
+    ):
+        try:
+            host, _ = parse_listen_addr(addr)
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+            continue
+        if key == "api.listen_addr" and not is_loopback(host) and not config.api.auth_token:
+            problems.append(
+                f"{key}: {addr} can be reached from other hosts, so a token is required: set api.auth_token "
+                "or LINNIX_API_TOKEN, or listen on 127.0.0.1"
+            )
+    if not config.reasoner.endpoint.startswith(("http://", "https://")):
+        problems.append(f"reasoner.endpoint: expected http:// or https://, found {config.reasoner.endpoint!r}")
+    for pattern in config.privacy.redact_patterns:
+        try:
+            re.compile(pattern.encode())
+        except re.error as error:
+            problems.append(f"privacy.redact_patterns: {pattern!r}: {error}")
+    return problems
+
+
+def parse_listen_addr(addr: str) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[v6]:port``. ``ValueError`` says what is wrong."""
+    host, colon, port = addr.rpartition(":")
+    host = host.strip().removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError(f"expected host:port, found {addr!r}")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """127/8, ::1 and ``localhost``; any other name counts as public."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
