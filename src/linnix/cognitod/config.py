@@ -31,11 +31,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True):
-    pass
-
-
-class Api(_Section):
+class Api(msgspec.Struct, frozen=True, kw_only=True):
     """Where the API listens and who may ask."""
 
     listen_addr: str = "127.0.0.1:3000"
@@ -45,7 +41,7 @@ class Api(_Section):
     allowed_hosts: list[str] = []
 
 
-class Runtime(_Section):
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """What the daemon may do."""
 
     offline: bool = False
@@ -53,14 +49,14 @@ class Runtime(_Section):
     data_dir: str | None = None
 
 
-class Telemetry(_Section):
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """How often the host is sampled, and how long what has exited is kept."""
 
     sample_interval_ms: int = 1000
     retention_seconds: int = 300
 
 
-class Logging(_Section):
+class Logging(msgspec.Struct, frozen=True, kw_only=True):
     """Where it tells what happens."""
 
     level: str = "info"
@@ -68,13 +64,13 @@ class Logging(_Section):
     alerts_file: str | None = None
 
 
-class Rules(_Section):
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Which detectors run."""
 
     path: str | None = None
 
 
-class Reasoner(_Section):
+class Reasoner(msgspec.Struct, frozen=True, kw_only=True):
     """The model that words explanations."""
 
     enabled: bool = True
@@ -84,14 +80,14 @@ class Reasoner(_Section):
     api_key: str | None = None
 
 
-class Outputs(_Section):
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     """Who else is told."""
 
     prometheus: bool = True
     metrics_listen_addr: str = "127.0.0.1:9464"
 
 
-class Privacy(_Section):
+class Privacy(msgspec.Struct, frozen=True, kw_only=True):
     """What is hidden beyond the built-in patterns."""
 
     redact_patterns: list[str] = []
@@ -116,7 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.logging.alerts_file) if self.logging.alerts_file else self.data_dir / "alerts.ndjson"
 
 
-SECTIONS: dict[str, type[_Section]] = {
+SECTIONS: dict[str, type[msgspec.Struct]] = {
     "api": Api,
     "runtime": Runtime,
     "telemetry": Telemetry,
@@ -192,16 +188,19 @@ def load(
         if environ.get(variable, "").strip():
             values[key] = _from_environment(variable, environ[variable].strip(), problems)
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
-    values = {key: _typed(key, value, problems) for key, value in values.items()}
-    _bound(values, warnings)
+    document: dict[str, Any] = {}
+    for key, value in values.items():
+        try:
+            typed = _bounded(key, _typed(key, value), warnings)
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+            continue
+        section, _, name = key.partition(".")
+        document.setdefault(section, {})[name] = typed
+    document["data_dir"] = _data_dir(document.get("runtime", {}).get("data_dir"), environ)
+    config = msgspec.convert(document, Config)
+    problems += check(config)
     if problems:
-        raise ConfigError(*problems)
-    sections = {
-        name: kind(**{key.partition(".")[2]: value for key, value in values.items() if key.startswith(name + ".")})
-        for name, kind in SECTIONS.items()
-    }
-    config = Config(**sections, data_dir=_data_dir(values.get("runtime.data_dir"), environ))
-    if problems := check(config):
         raise ConfigError(*problems)
     return config, warnings
 
@@ -263,28 +262,30 @@ def _from_environment(variable: str, value: str, problems: list[str]) -> Any:
     return switch.get(value.lower(), True)
 
 
-def _typed(key: str, value: Any, problems: list[str]) -> Any:
+def _typed(key: str, value: Any) -> Any:
+    """``value`` as its key wants it, a blank text as None where that is possible; ``ValueError`` says what is."""
     section, _, name = key.partition(".")
     wanted = next(field.type for field in msgspec.structs.fields(SECTIONS[section]) if field.name == name)
     try:
         value = msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        expected = str(error).replace("`", "").lower().replace("expected ", "").partition(", got")[0]
-        problems.append(f"{key}: expected {expected.replace('str', 'text')}, found {value!r}")
-    if isinstance(value, str) and not value.strip():
-        value = None if "None" in str(wanted) else value
+        expected = str(error).partition(",")[0].replace("`", "").replace("Expected ", "")
+        plain = {"str": "a text", "str | null": "a text", "int": "a whole number", "bool": "true or false"}
+        raise ValueError(f"expected {plain.get(expected, expected)}, found {value!r}") from error
     if key in CHOICES and value not in CHOICES[key]:
-        guess = _nearest(str(value), CHOICES[key])
-        problems.append(f"{key}: expected one of {', '.join(CHOICES[key])}, found {value!r}" + _did_you_mean(guess))
-    return value
+        hint = _did_you_mean(_nearest(str(value), CHOICES[key]))
+        raise ValueError(f"expected one of {', '.join(CHOICES[key])}, found {value!r}{hint}")
+    return None if isinstance(value, str) and not value.strip() and wanted != str else value
 
 
-def _bound(values: dict[str, Any], warnings: list[str]) -> None:
-    for key, (low, high) in BOUNDS.items():
-        value = values.get(key)
-        if isinstance(value, int) and not low <= value <= high:
-            values[key] = min(max(value, low), high)
-            warnings.append(f"{key}: {value} is outside {low} to {high}, using {values[key]}")
+def _bounded(key: str, value: Any, warnings: list[str]) -> Any:
+    if key not in BOUNDS:
+        return value
+    low, high = BOUNDS[key]
+    nearest = min(max(value, low), high)
+    if nearest != value:
+        warnings.append(f"{key}: {value} is outside {low} to {high}, using {nearest}")
+    return nearest
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
