@@ -80,6 +80,18 @@ TASK = np.dtype(
     ]
 )
 
+#: How the books name what they count, in the order of ``enum linnix_kind``.
+BOOK_KINDS = ("exec", "fork", "exit", "exec_text")
+
+#: One CPU's account of what the lifecycle programs produced and lost.
+BOOKS = np.dtype(
+    [
+        ("produced", "<u8", (len(BOOK_KINDS),)),
+        ("lost", "<u8", (len(BOOK_KINDS),)),
+        ("threads", "<u8"),
+    ]
+)
+
 #: One process, its threads already summed: what a ``Sight.sample`` returns, ordered by pid.
 PROCESS = np.dtype(
     [
@@ -114,7 +126,7 @@ class Batch:
 class Counters:
     """The kernel side's own books, cumulative since attach.
 
-    ``produced`` and ``lost`` are keyed by ``exec fork exit exec_text``; produced counts what reached the ring.
+    ``produced`` and ``lost`` are keyed by ``BOOK_KINDS``; produced counts what reached the ring.
     ``threads`` counts thread creations, which are never forks.
     """
 

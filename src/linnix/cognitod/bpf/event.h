@@ -17,25 +17,27 @@ enum linnix_kind {
 	LINNIX_EXEC = 0,
 	LINNIX_FORK = 1,
 	LINNIX_EXIT = 2,
-	LINNIX_KINDS = 3,
+	/* Only a kind in the books: the texts travel in a ring of their own. */
+	LINNIX_EXEC_TEXT = 3,
+	LINNIX_KINDS = 4,
 };
 
 /* One lifecycle event of a process (never of a thread). */
 struct linnix_event {
-	__u64 ts_ns;           /* CLOCK_MONOTONIC, taken after the reserve */
-	__u64 start_ns;        /* boot time of the thread-group leader: (pid, start_ns) is the identity */
+	__u64 ts_ns;	       /* CLOCK_MONOTONIC, taken after the reserve */
+	__u64 start_ns;	       /* boot time of the thread-group leader: (pid, start_ns) is the identity */
 	__u64 parent_start_ns; /* the same of the parent */
 	__u64 cgroup_id;       /* cgroup2 id (kernfs inode) */
-	__u64 text_seq;        /* exec: the text record of this exec carries the same (pid, start_ns, seq); else 0 */
-	__u64 cpu_ns;          /* exit: CPU time of the whole thread group */
+	__u64 text_seq;	       /* exec: the text record of this exec carries the same (pid, start_ns, seq); else 0 */
+	__u64 cpu_ns;	       /* exit: CPU time of the whole thread group, up to the scheduler's last tick */
 	__u64 max_rss_pages;   /* exit: peak resident set, in pages */
 	__u32 pid;
 	__u32 ppid;
 	__u32 uid;
 	__u32 gid;
-	__u32 kind;      /* enum linnix_kind */
-	__u32 cpu;       /* processor the event happened on */
-	__u32 exit_code; /* exit: 0..255 */
+	__u32 kind;	   /* enum linnix_kind */
+	__u32 cpu;	   /* processor the event happened on */
+	__u32 exit_code;   /* exit: 0..255 */
 	__u32 exit_signal; /* exit: terminating signal, 0 if it returned; bit 7 set: core dumped */
 	char comm[LINNIX_COMM_LEN];
 };
@@ -45,7 +47,7 @@ struct linnix_exec_text {
 	__u64 start_ns;
 	__u64 seq;
 	__u32 pid;
-	__u32 argv_len;     /* bytes of argv used, at most LINNIX_ARGV_LEN; NULs separate the words */
+	__u32 argv_len;	    /* bytes of argv used, at most LINNIX_ARGV_LEN; NULs separate the words */
 	__u32 filename_len; /* bytes of filename used, without the final NUL */
 	__u32 argv_total;   /* bytes the argument area really had */
 	char filename[LINNIX_FILENAME_LEN];
@@ -55,10 +57,10 @@ struct linnix_exec_text {
 /* One thread as the task iterator sees it. Totals of the dead threads of a group are in the record of every
  * thread of that group (`group_*`): user space adds them once. */
 struct linnix_task {
-	__u64 start_ns;       /* boot time of the thread-group leader */
-	__u64 run_ns;         /* se.sum_exec_runtime of this thread */
-	__u64 group_run_ns;   /* signal->sum_sched_runtime: threads of this group that are gone */
-	__u64 rss_pages;      /* of the mm, per-CPU counters included */
+	__u64 start_ns;	    /* boot time of the thread-group leader */
+	__u64 run_ns;	    /* se.sum_exec_runtime of this thread */
+	__u64 group_run_ns; /* signal->sum_sched_runtime: threads of this group that are gone */
+	__u64 rss_pages;    /* of the mm, per-CPU counters included */
 	__u64 cgroup_id;
 	__u32 pid;
 	__u32 tid;
@@ -69,6 +71,13 @@ struct linnix_task {
 	__u32 threads; /* signal->nr_threads */
 	__u32 flags;   /* task->flags: PF_KTHREAD and friends */
 	char comm[LINNIX_COMM_LEN];
+};
+
+/* One CPU's account, cumulative: what reached a ring, what did not for want of room, and threads born. */
+struct linnix_books {
+	__u64 produced[LINNIX_KINDS]; /* by enum linnix_kind */
+	__u64 lost[LINNIX_KINDS];
+	__u64 threads;
 };
 
 #endif

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * Never loaded. One variable of each struct that user space mirrors, so that this object's BTF describes them all:
+ * tests/layout compares it with the numpy layouts in events.py.
+ */
+#include "linnix_core.bpf.h"
+#include "event.h"
+
+struct linnix_event layout_event;
+struct linnix_exec_text layout_exec_text;
+struct linnix_task layout_task;
+struct linnix_books layout_books;

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The kernel, as far as our programs look at it: helpers by number, and only those struct members that are read.
+ *
+ * Every struct carries preserve_access_index, so clang writes a relocation instead of an offset and libbpf fills in
+ * the running kernel's. Order, types around and omitted members do not matter; names and nesting do. Where a kernel
+ * changed a member, the older shape is a flavour (`name___before`) and the accessor that chooses stands in
+ * task.bpf.h with the commit that changed it.
+ */
+#ifndef LINNIX_CORE_BPF_H
+#define LINNIX_CORE_BPF_H
+
+typedef unsigned char __u8;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef _Bool bool;
+
+#define SEC(name) __attribute__((section(name), used))
+#define __always_inline inline __attribute__((always_inline))
+#define __weak __attribute__((weak))
+#define __ksym __attribute__((section(".ksyms")))
+#define __uint(name, value) int(*name)[value]
+#define __type(name, value) typeof(value) *name
+#define NULL ((void *)0)
+#define true 1
+#define false 0
+
+/* Helper numbers are the kernel's ABI: enum bpf_func_id in include/uapi/linux/bpf.h. */
+static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
+static __u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
+static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
+static long (*const bpf_probe_read_user)(void *dst, __u32 size, const void *unsafe) = (void *)112;
+static long (*const bpf_probe_read_kernel)(void *dst, __u32 size, const void *unsafe) = (void *)113;
+static long (*const bpf_probe_read_kernel_str)(void *dst, __u32 size, const void *unsafe) = (void *)115;
+static long (*const bpf_seq_write)(void *seq, const void *data, __u32 len) = (void *)127;
+static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
+static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
+static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 what) = (void *)134;
+
+#define BPF_MAP_TYPE_PERCPU_ARRAY 6
+#define BPF_MAP_TYPE_LRU_HASH 9
+#define BPF_MAP_TYPE_RINGBUF 27
+#define BPF_NOEXIST 1
+#define BPF_RB_NO_WAKEUP 1
+#define BPF_RB_FORCE_WAKEUP 2
+#define BPF_RB_AVAIL_DATA 0
+#define EEXIST 17
+
+/* 2 is BPF_FIELD_EXISTS, 0 is BPF_FIELD_BYTE_OFFSET in enum bpf_core_relo_kind. */
+#define field_exists(type, field) __builtin_preserve_field_info(((type *)0)->field, 2)
+#define field_offset(type, field) __builtin_preserve_field_info(((type *)0)->field, 0)
+
+/* A pointer whose use clang cannot move out of the branch it is written in. An access that does not exist in the running
+ * kernel becomes an illegal instruction, harmless only as long as it stays behind its field_exists(). */
+#define stay_here(pointer)                                                                                             \
+	({                                                                                                             \
+		void *here = (pointer);                                                                                \
+		asm volatile("" : "+r"(here));                                                                         \
+		here;                                                                                                  \
+	})
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	long counter;
+} atomic_long_t;
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+typedef struct {
+	__u32 val;
+} kgid_t;
+
+struct list_head {
+	struct list_head *next;
+};
+
+struct cred {
+	kuid_t uid;
+	kgid_t gid;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct signal_struct {
+	atomic_t live;
+	int nr_threads;
+	int group_exit_code;
+	unsigned int flags;
+	unsigned long maxrss;
+	unsigned long long sum_sched_runtime;
+	struct list_head thread_head;
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+};
+
+struct percpu_counter {
+	__s64 count;
+	__s32 *counters;
+};
+
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+	struct percpu_counter rss_stat[4];
+};
+
+/* Before 6.2, f1a7941243c1 "mm: convert mm's rss stats into percpu_counter". */
+struct mm_rss_stat {
+	atomic_long_t count[4];
+};
+
+struct mm_struct___before_6_2 {
+	struct mm_rss_stat rss_stat;
+};
+
+struct task_struct {
+	unsigned int __state;
+	unsigned int flags;
+	int exit_state;
+	int exit_code;
+	int pid;
+	int tgid;
+	__u64 start_boottime;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	const struct cred *cred;
+	struct css_set *cgroups;
+	struct signal_struct *signal;
+	struct mm_struct *mm;
+	struct list_head thread_node;
+	struct sched_entity se;
+	char comm[16];
+};
+
+/* Before 5.14, 2f064a59a11f "sched: Change task_struct::state". */
+struct task_struct___before_5_14 {
+	long state;
+};
+
+struct linux_binprm {
+	const char *filename;
+};
+
+/* Since 6.16, "sched/tracepoints: Move and extend the sched_process_exit() tracepoint": the event's own record gained
+ * group_dead together with the tracepoint's second argument, so the one tells of the other. */
+struct trace_event_raw_sched_process_exit {
+	bool group_dead;
+};
+
+#pragma clang attribute pop
+
+/* Contexts are not relocated: the verifier knows them by offset. */
+struct bpf_iter_meta {
+	void *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * What a task is, across kernels: one accessor a question, each naming the kernel change that made it necessary.
+ */
+#ifndef LINNIX_TASK_BPF_H
+#define LINNIX_TASK_BPF_H
+
+#include "linnix_core.bpf.h"
+
+/* include/linux/mm_types_task.h; between them stands MM_SWAPENTS, which is not resident */
+#define MM_FILEPAGES 0
+#define MM_ANONPAGES 1
+#define MM_SHMEMPAGES 3
+
+/* include/linux/sched/signal.h */
+#define SIGNAL_GROUP_EXIT 0x4
+
+/* Threads of a dying group that are looked at one by one; those beyond have nearly always been added up already. */
+#define GROUP_WALK 64
+
+static __always_inline __u32 task_state(struct task_struct *task)
+{
+	if (field_exists(struct task_struct___before_5_14, state))
+		return ((struct task_struct___before_5_14 *)stay_here(task))->state | task->exit_state;
+	return task->__state | task->exit_state;
+}
+
+static __always_inline __u64 task_cgroup_id(struct task_struct *task)
+{
+	return task->cgroups->dfl_cgrp->kn->id;
+}
+
+/* As wait4(2) would report it (kernel/exit.c, wait_task_zombie). Before 6.0 do_group_exit left group_exit_code alone
+ * in a process with one thread, so the flag decides which of the two is true. */
+static __always_inline __u32 group_exit_status(struct task_struct *leader, struct signal_struct *signal)
+{
+	return signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : leader->exit_code;
+}
+
+/*
+ * CPU time of a whole thread group at the death of its last thread, `task`.
+ *
+ * signal->sum_sched_runtime holds the threads that release_task() has buried. Not in it: the dying thread itself; the
+ * leader, which is buried last even when it exited first; and threads that died beside us and are on their way there.
+ * The list is read without its lock: a thread buried during the walk can be missed or counted twice, never more.
+ */
+static __always_inline __u64 group_cpu_ns(struct task_struct *task, struct signal_struct *signal)
+{
+	__u64 total = signal->sum_sched_runtime;
+	struct list_head *head = &signal->thread_head;
+	struct list_head *node = NULL;
+	__u64 run_ns;
+
+	if (signal->nr_threads == 1)
+		return total + task->se.sum_exec_runtime;
+	bpf_probe_read_kernel(&node, sizeof(node), &head->next);
+	for (int i = 0; i < GROUP_WALK && node && node != head; i++) {
+		struct task_struct *thread = (void *)node - field_offset(struct task_struct, thread_node);
+
+		if (!bpf_probe_read_kernel(&run_ns, sizeof(run_ns), &thread->se.sum_exec_runtime))
+			total += run_ns;
+		if (bpf_probe_read_kernel(&node, sizeof(node), &node->next))
+			break;
+	}
+	return total;
+}
+
+#endif

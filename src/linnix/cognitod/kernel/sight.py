@@ -1,0 +1,137 @@
+"""The daemon's eyes where eBPF works: lifecycle events from the rings, processes from the task iterator.
+
+Owns the BPF objects, the rings and the order in which they are made and freed. Refuses to interpret what it sees.
+Invariant: what the kernel attempted equals what ``drain`` returned, plus what ``counters`` reports lost, plus what
+still waits in the ring.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import struct
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+
+import numpy as np
+
+from linnix.cognitod.events import BOOK_KINDS, BOOKS, EVENT, EXEC_TEXT, Array, Batch, Counters
+from linnix.cognitod.kernel import preflight
+from linnix.cognitod.kernel.errors import KernelError
+from linnix.cognitod.kernel.libbpf import Library, Object
+from linnix.cognitod.kernel.ring import MappedRing
+from linnix.cognitod.kernel.tasks import read_walk, sum_threads
+
+#: ``max_entries`` of the rings in bpf/lifecycle.bpf.c.
+EVENTS_BYTES = 4 << 20
+TEXTS_BYTES = 1 << 20
+_PROGRAMS = ("handle_fork", "handle_exec", "handle_exit")
+
+
+class BpfSight:
+    """An ``events.Sight``. Making one attaches the programs; ``open_sight`` gives reasons when that is impossible."""
+
+    name = "bpf"
+    degraded: tuple[str, ...] = ()
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        place = preflight.object_dir(environ)
+        library = Library()
+        self._lock = threading.Lock()  # wake() and counters() may be called while close() runs
+        self._last = Counters()
+        self._ahead = np.empty(0, EXEC_TEXT)
+        with ExitStack() as stack:
+            self._tasks = stack.enter_context(Object(library, place / "tasks.bpf.o"))
+            self._tasks.set_constants(struct.pack("=I", library.possible_cpus()))
+            self._tasks.load()
+            self._walks = self._tasks.attach_iterator("write_task")
+            self._lifecycle = stack.enter_context(Object(library, place / "lifecycle.bpf.o"))
+            self._lifecycle.load()
+            self._books = self._lifecycle.map_fd("books")
+            self._epoll = stack.enter_context(select.epoll())
+            self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            stack.callback(os.close, self._wake_fd)
+            self._epoll.register(self._wake_fd, select.EPOLLIN)
+            self._events = self._map_ring(stack, "events", EVENTS_BYTES, EVENT)
+            self._texts = self._map_ring(stack, "texts", TEXTS_BYTES, EXEC_TEXT)
+            for program in _PROGRAMS:  # last: nothing is produced before it can be drained
+                self._lifecycle.attach(program)
+            self._open: ExitStack | None = stack.pop_all()
+
+    def _map_ring(self, stack: ExitStack, name: str, size: int, record: np.dtype[np.void]) -> MappedRing:
+        fd = self._lifecycle.map_fd(name)
+        ring = MappedRing(fd, size, record)
+        stack.callback(ring.close)
+        # edge-triggered: what waits below the programs' wake-up mark must not end a wait
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        return ring
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until a ring is an eighth full, ``wake`` is called, or the timeout passes."""
+        for fd, _ in self._epoll.poll(timeout_s):
+            if fd == self._wake_fd:
+                os.eventfd_read(fd)
+
+    def wake(self) -> None:
+        """End a ``wait`` from another thread."""
+        with self._lock:
+            if self._open:
+                os.eventfd_write(self._wake_fd, 1)
+
+    def drain(self) -> Batch:
+        """Everything committed so far. ``KernelError`` when the objects are of another build."""
+        # Events first: the programs commit a text before its event, so the text of an event seen here is there by now.
+        events = self._events.drain()
+        texts = self._texts.drain()
+        if not len(texts) and not len(self._ahead):  # the idle host: 10 times a second
+            return Batch(events, texts)
+        early = np.isin(texts["seq"], events["text_seq"], invert=True)
+        # a text whose event came too late for this batch goes with the next one
+        batch = Batch(events, np.concatenate((self._ahead, texts[~early])))
+        self._ahead = texts[early]
+        return batch
+
+    def sample(self) -> Array:
+        """All processes now: dtype PROCESS, ordered by pid. ``KernelError`` when the iterator cannot be opened."""
+        walk = self._tasks.open_iterator(self._walks)
+        try:
+            return sum_threads(read_walk(walk))
+        finally:
+            os.close(walk)
+
+    def counters(self) -> Counters:
+        """The kernel's books, summed over CPUs; after ``close`` those of its last moment."""
+        with self._lock:
+            if self._open:
+                self._last = self._read_books()
+            return self._last
+
+    def _read_books(self) -> Counters:
+        cpus = np.frombuffer(self._lifecycle.read_per_cpu(self._books, 0, BOOKS.itemsize), BOOKS)
+        return Counters(
+            produced=dict(zip(BOOK_KINDS, cpus["produced"].sum(axis=0).tolist(), strict=True)),
+            lost=dict(zip(BOOK_KINDS, cpus["lost"].sum(axis=0).tolist(), strict=True)),
+            lost_per_cpu=dict(zip(BOOK_KINDS, cpus["lost"].T.tolist(), strict=True)),
+            threads=int(cpus["threads"].sum()),
+        )
+
+    def close(self) -> None:
+        """Detach and free. Idempotent."""
+        with self._lock:
+            if self._open:
+                self._last = self._read_books()
+                stack, self._open = self._open, None
+                stack.close()
+
+
+def open_sight(environ: Mapping[str, str] = os.environ) -> BpfSight:
+    """Attach, or raise ``KernelError`` whose ``reasons`` say all that is missing on this host."""
+    failed = [check for check in preflight.checks(environ) if not check.ok]
+    if failed:
+        raise KernelError(*(str(check) for check in failed))
+    # Needed before 5.11 and harmless after; where it is refused the load says so itself.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return BpfSight(environ)
