@@ -99,9 +99,9 @@ make_venv() {
 # pip with its chatter in a log: on the screen, one line for each thing that takes time.
 pip_install() {
   if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" 2>&1 |
-    tee -a "$log" | { grep --line-buffered -oE '^ *(Downloading .*\([0-9.]+ [MG]B\)|Building .* for [a-zA-Z0-9-]+|ERROR.*|error: .*)' || true; }; then
+    tee -a "$log" | { grep --line-buffered -oE '^ *(Downloading .*\([0-9.]+ [MG]B\)|ERROR.*|error: .*)' || true; }; then
     tail -n 25 "$log" >&2
-    die "pip could not install $*" "Its whole output is in $log. Is the package index reachable?"
+    die "pip could not install: $*" "Its own words are above, all of them in $log."
   fi
 }
 
