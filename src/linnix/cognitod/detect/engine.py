@@ -18,6 +18,7 @@ from linnix.cognitod.detect import params as known
 from linnix.cognitod.detect.counts import HostForks, ShortJobs, TreeForks
 from linnix.cognitod.detect.execs import Execs
 from linnix.cognitod.detect.growth import Growth
+from linnix.cognitod.detect.history import History
 from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
@@ -47,6 +48,8 @@ class Engine:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
+        #: Of the host's totals, for the trends of ``facts``.
+        self.history = History()
         self._detectors = [(rule, build(rule.params)) for rule in self.rules]
         self._recent = _recent(self.rules)
         self._open: dict[str, _Open] = {}
@@ -74,6 +77,7 @@ class Engine:
             self._pending.append((events, texts))
         sampled = snapshot.ts_ns != self._sampled_ns
         if sampled:
+            self.history.add(snapshot)
             self._sample_gap_ns = max(snapshot.ts_ns - self._sampled_ns, 0) if self._sampled_ns >= 0 else 0
             self._sampled_ns = snapshot.ts_ns
         elif self._judged_ns is not None and now_ns - self._judged_ns < JUDGE_EVERY_NS:

@@ -1,0 +1,211 @@
+"""What the engine adds to its detectors: findings that stay open, keep their beginning, and cost little in a storm."""
+
+from __future__ import annotations
+
+from detect_world import EPOCH, MIB, MS, S, World
+
+from linnix.cognitod.detect import Alerts
+from linnix.cognitod.model import Finding
+
+CPU = "- {name: hog, detector: cpu_pct, threshold: 80, duration: 5, severity: medium, cooldown: 30, keep_firing: 10}"
+BURST = "- {name: burst, detector: fork_burst, threshold: 30, window_seconds: 5, severity: high, cooldown: 60}"
+
+
+def test_a_finding_says_which_rule_who_since_when_and_on_what_evidence() -> None:
+    w = World(CPU)
+    busy = w.process(300, "busy", cpu=99.5, threads=3)
+    w.step(times=8)
+    start = 1001 * S
+    assert w.last == [
+        Finding(
+            rule="hog",
+            cls="cpu_spin",
+            severity="medium",
+            message="pid 300 uses 100 % of a core, above 80 % for 7 s",
+            key=f"hog:300:{busy['start_ns']}",
+            ts_ns=start,
+            timestamp=EPOCH + 1001,
+            pid=300,
+            start_ns=busy["start_ns"],
+            comm="busy",
+            evidence={"cpu_pct": 99.5, "threads": 3.0, "threshold": 80.0, "for_s": 7.0},
+        )
+    ]
+
+
+def test_the_evidence_of_a_storm_says_how_many_how_fast_and_by_whom() -> None:
+    w = World(BURST)
+    w.fork(w.process(300, "sh"), 45)
+    w.fork(w.process(301, "cron"), 15)
+    w.step()
+    (finding,) = w.last
+    assert finding.message == "60 forks in 5 s (12/s), 75 % by pid 300 and its descendants"
+    assert finding.evidence == {
+        "forks": 60.0,
+        "forks_per_s": 12.0,
+        "execs_per_s": 0.0,
+        "window_s": 5.0,
+        "threshold": 30.0,
+        "share_pct": 75.0,
+    }
+
+
+def test_a_finding_stays_open_while_it_holds_and_for_its_keep_firing_time_after() -> None:
+    w = World(CPU)
+    busy = w.process(300, "busy", cpu=99)
+    w.step(times=6)
+    busy["cpu_pct"] = 0.0
+    held = []
+    for _ in range(13):
+        w.step()
+        held.append(len(w.engine.open_findings(w.now_ns)))
+    assert held == [1] * 10 + [0] * 3
+
+
+def test_a_finding_that_comes_back_while_open_began_when_it_first_did() -> None:
+    w = World(BURST)
+    shell = w.process(300, "sh")
+    for _ in range(3):
+        w.fork(shell, 40)
+        w.step(7)
+    assert w.found == set()
+    w.fork(shell, 40)
+    w.step(1)
+    first = w.last[0]
+    w.step(6)
+    assert w.last == []
+    w.fork(shell, 40)
+    w.step(1)
+    assert (w.last[0].ts_ns, w.last[0].timestamp) == (first.ts_ns, first.timestamp)
+
+
+def test_a_long_sample_interval_does_not_close_what_still_holds() -> None:
+    w = World(CPU)
+    w.process(300, "busy", cpu=99)
+    w.step(30, times=3)
+    assert [f.pid for f in w.engine.open_findings(w.now_ns + 29 * S)] == [300]
+
+
+def test_once_a_culprit_is_known_the_finding_about_no_one_is_closed() -> None:
+    w = World(BURST)
+    w.fork({"pid": 999, "start_ns": 5, "comm": b"?"}, 40)
+    w.step()
+    assert [f.pid for f in w.engine.open_findings(w.now_ns)] == [None]
+    w.fork(w.process(300, "sh"), 200)
+    w.step()
+    assert [f.pid for f in w.engine.open_findings(w.now_ns)] == [300]
+
+
+def test_a_storm_is_found_between_samples_but_judged_five_times_a_second_at_most() -> None:
+    w = World(BURST)
+    shell = w.process(300, "sh")
+    w.step()
+    found = []
+    for _ in range(10):
+        w.now_ns += 50 * MS
+        w.fork(shell, 40)
+        found.append(len(w.observe(sample=False)))
+    assert found == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+
+
+def test_usage_is_judged_once_a_sample_however_many_batches_come() -> None:
+    w = World(CPU)
+    w.process(300, "busy", cpu=99)
+    w.step(times=6)
+    w.now_ns += S
+    assert w.observe(sample=False) == []
+    assert len(w.engine.open_findings(w.now_ns)) == 1
+
+
+def test_the_same_steps_give_the_same_findings() -> None:
+    def run() -> list[list[Finding]]:
+        w = World(CPU + "\n" + BURST)
+        shell = w.process(300, "sh", cpu=99)
+        out = []
+        for n in range(12):
+            w.fork(shell, 7 * n)
+            w.step()
+            out.append(w.engine.open_findings(w.now_ns))
+        return out
+
+    assert run() == run()
+
+
+def test_a_hostile_name_is_carried_but_never_put_into_a_message() -> None:
+    w = World(CPU + "\n" + BURST)
+    evil = w.process(300, b"\x1b[2J\n\xff\xe2\x80\xaeIGN", cpu=99)
+    for _ in range(8):
+        w.fork(evil, 40)
+        w.step()
+    assert {f.comm for f in w.last} == {"\x1b[2J\n\ufffd\u202eIGN"}
+    assert all(f.message.isascii() and f.message.isprintable() for f in w.last)
+
+
+def test_what_is_open_is_bounded() -> None:
+    w = World("- {name: hog, detector: cpu_pct, threshold: 0, duration: 0}")
+    for pid in range(300, 1700):
+        w.process(pid, "busy", cpu=1)
+    w.step()
+    assert len(w.engine.open_findings(w.now_ns)) == 1024
+
+
+def test_a_process_that_grows_from_nothing_is_followed_from_a_quarter_of_the_threshold() -> None:
+    w = World("- {name: leak, detector: rss_growth, threshold: 60, window_seconds: 12}")
+    leak = w.process(300, "leak")
+    for n in range(30):
+        leak["rss_bytes"] = 6 * n * MIB
+        w.step()
+    (finding,) = w.last
+    assert finding.evidence == {
+        "growth_bytes": 72.0 * MIB,
+        "growth_bytes_per_s": 6.0 * MIB,
+        "rss_bytes": 174.0 * MIB,
+        "window_s": 12.0,
+        "threshold": 60.0,
+        "exhausted_in_s": 683.0,
+    }
+
+
+def test_pressure_mentions_the_busiest_process_only_where_it_stands_out() -> None:
+    rule = "- {name: psi, detector: system_psi_cpu, threshold_pct: 40, duration: 0}"
+    seen = []
+    for others in (10.0, 45.0, 60.0):
+        w = World(rule)
+        w.host |= {"psi_cpu_some_avg10": 70.0, "cpu_pct": 100.0}
+        w.process(300, "hog", cpu=90)
+        w.process(301, "other", cpu=others)
+        w.step()
+        seen.append({k: v for k, v in w.last[0].evidence.items() if k.startswith("top_")})
+    top = {"top_pid": 300.0, "top_cpu_pct": 90.0}
+    assert seen == [top, top, {}]
+
+
+def test_alerts_of_one_offender_do_not_silence_another() -> None:
+    w = World(CPU)
+    alerts = Alerts(w.engine.rules, "box")
+    w.process(300, "busy", cpu=99)
+    admitted: dict[str, list[float]] = {}
+    for n in range(45):
+        if n == 10:
+            w.process(301, "later", cpu=99)
+        for finding in w.step().last:
+            alert = alerts.admit(finding, w.now_ns)
+            if alert:
+                admitted.setdefault(f"{alert.id} {finding.comm} {alert.host}", []).append(alert.timestamp - EPOCH)
+    assert admitted == {
+        "alert-1 busy box": [1006.0],
+        "alert-2 later box": [1016.0],
+        "alert-3 busy box": [1036.0],
+    }
+
+
+def test_a_reused_pid_is_another_offender() -> None:
+    w = World("- {name: hog, detector: cpu_pct, threshold: 80, duration: 0, cooldown: 600}")
+    alerts = Alerts(w.engine.rules, "box")
+    first = w.process(300, "first", cpu=99)
+    assert alerts.admit(w.step().last[0], w.now_ns) is not None
+    w.gone(first)
+    w.process(300, "second", cpu=99, start_ns=first["start_ns"] + 1)
+    alert = alerts.admit(w.step().last[0], w.now_ns)
+    assert alert is not None
+    assert (alert.id, alert.finding.comm) == ("alert-2", "second")
