@@ -13,9 +13,8 @@ from collections.abc import Iterator
 import msgspec
 
 from linnix.cognitod.api import sse, wire
-from linnix.cognitod.api.rows import Places
-from linnix.cognitod.events import ARGV_LEN, Kind
-from linnix.cognitod.exec_texts import words
+from linnix.cognitod.api.rows import Places, exec_text
+from linnix.cognitod.events import Kind
 from linnix.cognitod.model import Frames, TagChange, tag_names, text
 
 #: Events in one chunk: small enough that the event loop is never held up for more than a few milliseconds.
@@ -67,7 +66,7 @@ def _events(frames: Frames, places: Places, mem_total_bytes: int) -> Iterator[wi
             tags=names[tags[at]],
         )
         if kind == Kind.EXEC:
-            event.filename, event.argv = _text(frames, text_at[at])
+            event.filename, event.argv = exec_text(frames.texts, text_at[at])
         elif kind == Kind.EXIT:
             event.exit_time_ns = ts_ns
             event.exit_code = column["exit_code"][at]
@@ -80,15 +79,6 @@ def _events(frames: Frames, places: Places, mem_total_bytes: int) -> Iterator[wi
             if mem_total_bytes:
                 _set_mem(event, 100.0 * max_rss_bytes / mem_total_bytes)
         yield event
-
-
-def _text(frames: Frames, at: int) -> tuple[str | None, list[str]]:
-    """What an exec ran; nothing where its text was lost."""
-    if at < 0:
-        return None, []
-    told = frames.texts[at]
-    argv = words(told["argv"].tobytes(), min(int(told["argv_len"]), ARGV_LEN), int(told["argv_total"]))
-    return text(bytes(told["filename"])), argv
 
 
 def _tag_changes(change: TagChange, places: Places) -> Iterator[wire.Event]:

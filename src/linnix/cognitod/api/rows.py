@@ -1,20 +1,21 @@
-"""Rows of the process table as the processes of the wire.
+"""Rows of the process table, and events of the recent past, as the processes of the wire.
 
-Owns the mapping from ``model.ROW`` to ``wire.Process``. Refuses to select or order: it describes the rows it gets,
-in their order. Invariant: nothing that is not known is invented; a percentage that was never measured is left out.
+Owns the mapping from ``model.ROW`` and ``events.EVENT`` to ``wire.Process``. Refuses to select or order: it describes
+what it gets, in the order it comes. Invariant: what is not known is left out: an exited process has no percentages.
 """
 
 from __future__ import annotations
 
-import math
+import mmap
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from linnix.cognitod.api import wire
-from linnix.cognitod.events import Kind
-from linnix.cognitod.model import SEEDED, Rows, tag_names, text
+from linnix.cognitod.events import ARGV_LEN, Array, Kind
+from linnix.cognitod.exec_texts import words
+from linnix.cognitod.model import SEEDED, Frames, Rows, tag_names, text
 
 #: cgroup path and systemd unit of a cgroup id, each None where it is not known
 Places = Callable[[int], tuple[str | None, str | None]]
@@ -44,9 +45,13 @@ def life(alive: bool, last_kind: int) -> str:
     return {Kind.EXEC: "exec", Kind.FORK: "fork"}.get(Kind(last_kind), "running") if last_kind != SEEDED else "running"
 
 
-def percent(value: float) -> float | UnsetType:
-    """Two decimals, or nothing where nothing was measured."""
-    return UNSET if math.isnan(value) else round(value, 2)
+def exec_text(texts: Array, at: int) -> tuple[str | None, list[str]]:
+    """Filename and words of an exec, given its index in ``texts``; nothing where its text is not there."""
+    if at < 0:
+        return None, []
+    told = texts[at]
+    argv = words(told["argv"].tobytes(), min(int(told["argv_len"]), ARGV_LEN), int(told["argv_total"]))
+    return text(bytes(told["filename"])), argv
 
 
 def describe(rows: Rows, texts: Texts, places: Places, now_ns: int) -> list[wire.Process]:
@@ -70,8 +75,8 @@ def describe(rows: Rows, texts: Texts, places: Places, now_ns: int) -> list[wire
                 gid=field["gid"],
                 comm=text(field["comm"]),
                 event_type=event_type(kind),
-                cpu_pct=percent(field["cpu_pct"]),
-                mem_pct=percent(field["mem_pct"]),
+                cpu_pct=round(field["cpu_pct"], 2) if alive else UNSET,
+                mem_pct=round(field["mem_pct"], 2) if alive else UNSET,
                 age_sec=age,
                 state=life(alive, kind),
                 k8s=None,
@@ -90,6 +95,44 @@ def describe(rows: Rows, texts: Texts, places: Places, now_ns: int) -> list[wire
                 unit=unit,
                 preexisting=field["preexisting"],
                 tags=names[field["tags"]],
+            )
+        )
+    return described
+
+
+def of_events(frames: Frames, places: Places, now_ns: int) -> list[wire.Process]:
+    """The process of each event as the event told of it, for ``/context``."""
+    events = frames.events
+    described = []
+    for values, bits, first_ns, text_at in zip(
+        events.tolist(), frames.tags.tolist(), frames.first_ns.tolist(), frames.text_at.tolist(), strict=True
+    ):
+        field = dict(zip(events.dtype.names or (), values, strict=True))
+        exited = field["kind"] == Kind.EXIT
+        cgroup, unit = places(field["cgroup_id"])
+        filename, argv = exec_text(frames.texts, text_at)
+        end_ns = field["ts_ns"] if exited else now_ns
+        described.append(
+            wire.Process(
+                pid=field["pid"],
+                ppid=field["ppid"],
+                uid=field["uid"],
+                gid=field["gid"],
+                comm=text(field["comm"]),
+                event_type=event_type(field["kind"]),
+                age_sec=max(end_ns - first_ns, 0) // 10**9 if first_ns else UNSET,
+                state=life(not exited, field["kind"]),
+                k8s=None,
+                start_ns=field["start_ns"],
+                filename=filename,
+                argv=argv,
+                exit_code=field["exit_code"] if exited else UNSET,
+                exit_signal=field["exit_signal"] if exited else UNSET,
+                cpu_ns=field["cpu_ns"],
+                max_rss_bytes=field["max_rss_pages"] * mmap.PAGESIZE,
+                cgroup=cgroup,
+                unit=unit,
+                tags=list(tag_names(bits)),
             )
         )
     return described

@@ -68,14 +68,14 @@ class Process(msgspec.Struct, kw_only=True):
     exit_code: int | UnsetType = UNSET
     exit_signal: int | UnsetType = UNSET
     cpu_ns: int
-    rss_bytes: int
     max_rss_bytes: int
-    rss_growth_bytes: int
-    threads: int
-    proc_state: str
+    rss_bytes: int | UnsetType = UNSET
+    rss_growth_bytes: int | UnsetType = UNSET
+    threads: int | UnsetType = UNSET
+    proc_state: str | UnsetType = UNSET
     cgroup: str | None
     unit: str | None
-    preexisting: bool
+    preexisting: bool | UnsetType = UNSET
     tags: list[str]
 
 
@@ -289,10 +289,10 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class ForkBooks(msgspec.Struct, kw_only=True):
-    """Our forks and threads against the kernel's own ``processes`` counter, since start.
+    """Our forks and threads against the kernel's own ``processes`` counter, between the first sample and the last.
 
-    ``unexplained`` is what the kernel counted and no tracepoint reported: io_uring and vhost workers, and forks
-    between two samples.
+    ``unexplained`` is what the kernel counted and no tracepoint reported: workers of io_uring and vhost, and, either
+    way, the few that came between the reading of one counter and the other.
     """
 
     kernel_processes_delta: int
@@ -310,7 +310,7 @@ class Tables(msgspec.Struct, kw_only=True):
     processes_evicted: int
     history: int
     alerts: int
-    ingest_queue: int
+    subscriber_queues: int
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -342,7 +342,7 @@ class Status(msgspec.Struct, kw_only=True):
     rss_bytes: int
     pss_bytes: int
     coverage: Coverage
-    fork_books: ForkBooks
+    fork_books: ForkBooks | None
     tables: Tables
     subscribers: int
 

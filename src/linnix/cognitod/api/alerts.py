@@ -1,0 +1,94 @@
+"""Alerts as they come, those that are open, and those that were: ``/alerts`` and ``/timeline``.
+
+Owns the two spellings of severity. Refuses to judge: the detectors did. Invariant: both routes say the same of the
+same alert, id included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from linnix.cognitod.api import params, sse, wire
+from linnix.cognitod.api.context import context
+from linnix.cognitod.api.errors import Json, bad_request
+from linnix.cognitod.hub import Filter, Subscription
+from linnix.cognitod.model import Alert, Finding
+from linnix.insight.classes import SEVERITIES
+
+
+def as_alert(alert: Alert) -> wire.Alert:
+    """An alert as ``/alerts`` has it."""
+    return wire.Alert(**_common(alert), severity=alert.finding.severity.capitalize())
+
+
+def as_entry(alert: Alert) -> wire.TimelineEntry:
+    """An alert as ``/timeline`` has it."""
+    return wire.TimelineEntry(**_common(alert), severity=alert.finding.severity)
+
+
+def _common(alert: Alert) -> dict[str, Any]:
+    finding = alert.finding
+    return {
+        "id": alert.id,
+        "timestamp": int(alert.timestamp),
+        "rule": finding.rule,
+        "message": finding.message,
+        "host": alert.host,
+        "pid": finding.pid,
+        "start_ns": finding.start_ns,
+        "comm": finding.comm,
+        "class_": finding.cls,
+        "evidence": dict(finding.evidence),
+    }
+
+
+def wants_json(accept: str) -> bool:
+    """Whether an Accept header asks for JSON and not for a stream."""
+    types = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return "application/json" in types and "text/event-stream" not in types
+
+
+def still_open(alerts: Iterable[Alert], findings: Iterable[Finding]) -> list[Alert]:
+    """The newest alert of each finding that still holds, the newest first."""
+    keys = {finding.key for finding in findings}
+    newest = {alert.finding.key: alert for alert in alerts if alert.finding.key in keys}
+    return sorted(newest.values(), key=lambda alert: alert.timestamp, reverse=True)
+
+
+async def alerts(request: Request) -> Response:
+    """A stream of alerts from now on, or the open ones as an array where JSON is asked for."""
+    here = context(request)
+    if wants_json(request.headers.get("accept", "")):
+        findings = here.pipeline.engine.open_findings(here.pipeline.now_ns())
+        return Json([as_alert(alert) for alert in still_open(here.pipeline.alerts, findings)])
+    subscription = here.pipeline.hub.subscribe(Filter(kinds=frozenset(), tag_changes=False, alerts=True))
+    return sse.EventStream(_told(subscription), here.closing, subscription.close)
+
+
+async def _told(subscription: Subscription) -> AsyncGenerator[bytes, None]:
+    async for item in subscription:
+        if lost := subscription.take_lost():
+            yield sse.lost(lost)
+        if isinstance(item, Alert):
+            yield sse.frame(wire.encode(as_alert(item)), "alert")
+
+
+async def timeline(request: Request) -> Response:
+    """The alerts that are remembered, newest first."""
+    given = request.query_params
+    start, end = params.number(given, "start"), params.number(given, "end")
+    severity = given.get("severity", "").lower()
+    if severity and severity not in SEVERITIES:
+        raise bad_request("severity", given["severity"], f"one of {', '.join(SEVERITIES)}")
+    chosen = [
+        as_entry(alert)
+        for alert in reversed(context(request).pipeline.alerts)
+        if (start is None or int(alert.timestamp) >= start)
+        and (end is None or int(alert.timestamp) <= end)
+        and (not severity or alert.finding.severity == severity)
+    ]
+    return Json(chosen)

@@ -1,0 +1,146 @@
+"""The daemon about itself: ``/status``, and the same as bare counters in ``/metrics``.
+
+Owns how much was seen and how much was lost, as a client reads it. Refuses to walk /proc: everything but the daemon's
+own size is in memory already. Invariant: produced = processed + every kind of loss + what is still on its way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
+from linnix import __version__
+from linnix.cognitod import footprint
+from linnix.cognitod.api import wire
+from linnix.cognitod.api.context import BTF, Context, context
+from linnix.cognitod.api.errors import Json
+from linnix.cognitod.events import Kind
+from linnix.cognitod.model import Losses, Rows, text
+
+TOP = 5
+
+
+def _uptime_s(here: Context) -> float:
+    return max(here.pipeline.now_ns() - here.pipeline.started_ns, 1) / 10**9
+
+
+def _dropped(losses: Losses) -> int:
+    return losses.events + losses.subscribers
+
+
+def _coverage(here: Context, losses: Losses) -> wire.Coverage:
+    pipeline = here.pipeline
+    happened = pipeline.events_total + losses.events
+    return wire.Coverage(
+        pct=round(100.0 * pipeline.events_total / happened, 4) if happened else 100.0,
+        produced=dict(pipeline.counters.produced),
+        drained=pipeline.events_total + pipeline.queue_dropped,
+        processed=pipeline.events_total,
+        lost=losses.by_cause,
+    )
+
+
+def _fork_books(here: Context) -> wire.ForkBooks | None:
+    first, last = here.pipeline.first_books, here.pipeline.last_books
+    if first is None or last is None:
+        return None
+    kernel = last.kernel_processes - first.kernel_processes
+    forks, threads = last.forks - first.forks, last.threads - first.threads
+    return wire.ForkBooks(
+        kernel_processes_delta=kernel, forks=forks, threads=threads, unexplained=kernel - forks - threads
+    )
+
+
+def _top(living: Rows, column: str) -> Rows:
+    chosen: Rows = living[np.argsort(living[column], kind="stable")[::-1][:TOP]]
+    return chosen
+
+
+async def status(request: Request) -> Response:
+    """Sight, losses, sizes and cost."""
+    here = context(request)
+    pipeline, config = here.pipeline, here.config
+    table = pipeline.table.rows()
+    living = table[table["alive"]]
+    losses = pipeline.losses()
+    uptime_s = _uptime_s(here)
+    rss_bytes = footprint.read_rss_bytes()
+    body = wire.Status(
+        version=__version__,
+        uptime_s=int(uptime_s),
+        offline=config.runtime.offline,
+        cpu_pct=round(100.0 * footprint.read_cpu_s() / uptime_s, 3),
+        rss_mb=rss_bytes >> 20,
+        events_per_sec=round(pipeline.activity.events_per_s),
+        rb_overflows=sum(losses.ring.values()),
+        rate_limited=0,
+        kernel_version=pipeline.snapshot.kernel if pipeline.snapshot else "",
+        aya_version="none",
+        transport=here.transport,
+        active_rules=len(pipeline.engine.rules),
+        top_rss=[
+            wire.TopMemory(int(row["pid"]), text(bytes(row["comm"])), round(float(row["mem_pct"]), 2), None)
+            for row in _top(living, "rss_bytes")
+        ],
+        top_cpu=[
+            wire.TopCpu(int(row["pid"]), text(bytes(row["comm"])), round(float(row["cpu_pct"]), 2), None)
+            for row in _top(living, "cpu_pct")
+        ],
+        probes=wire.Probes(here.rss_probe, BTF.exists()),
+        reasoner=wire.Reasoner(config.reasoner.enabled, config.reasoner.endpoint or None, config.reasoner.timeout_ms),
+        incidents_last_1h=None,
+        feedback_entries=0,
+        slack_stats=wire.SlackStats(),
+        perf_poll_errors=0,
+        dropped_events_total=_dropped(losses),
+        sight=pipeline.sight_name,
+        degraded=list(pipeline.degraded),
+        rss_bytes=rss_bytes,
+        pss_bytes=footprint.read_pss_bytes(),
+        coverage=_coverage(here, losses),
+        fork_books=_fork_books(here),
+        tables=wire.Tables(
+            processes=len(table),
+            processes_alive=len(living),
+            processes_exited=len(table) - len(living),
+            processes_evicted=pipeline.table.totals.evicted,
+            history=len(pipeline.history),
+            alerts=len(pipeline.alerts),
+            subscriber_queues=pipeline.hub.queued,
+        ),
+        subscribers=len(pipeline.hub),
+    )
+    return Json(body)
+
+
+async def metrics(request: Request) -> Response:
+    """The counters as the original's JSON has them."""
+    here = context(request)
+    pipeline = here.pipeline
+    losses, totals = pipeline.losses(), pipeline.table.totals
+    uptime_s = _uptime_s(here)
+    by_kind = {int(kind): losses.ring.get(kind.name.lower(), 0) for kind in Kind}
+    body = wire.Metrics(
+        cpu_percent=round(100.0 * footprint.read_cpu_s() / uptime_s, 3),
+        rss=footprint.read_rss_bytes() // 1024,
+        subscribers=len(pipeline.hub),
+        queue_depth=pipeline.hub.queued,
+        dropped_events_total=_dropped(losses),
+        alerts_active=len(pipeline.engine.open_findings(pipeline.now_ns())),
+        uptime_seconds=int(uptime_s),
+        events_per_sec=round(pipeline.activity.events_per_s),
+        perf_poll_errors=0,
+        rate_limited=0,
+        alerts_emitted=pipeline.alerts_total,
+        lineage_hits=totals.forks,
+        lineage_misses=totals.missed_forks,
+        drops_by_type=[wire.Drops(number, by_kind.get(number, 0)) for number in range(len(wire.EVENT_TYPES))],
+        rss_probe_mode=here.rss_probe,
+        kernel_btf_available=BTF.exists(),
+        slack_sent=0,
+        slack_failed=0,
+        alerts_generated=pipeline.alerts_total,
+        losses=losses.by_cause,
+    )
+    return Json(body)

@@ -1,0 +1,59 @@
+"""``/stream`` and ``/events``: what happens, as it happens.
+
+Owns the reading of the filter and the life of a subscription. Refuses to encode for nobody: JSON is made here, per
+subscriber, from arrays that the hub shares. Invariant: what a client is not sent, it is told the number of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from linnix.cognitod.api import frames, params, sse, wire
+from linnix.cognitod.api.context import Context, context
+from linnix.cognitod.events import COMM_LEN, Kind
+from linnix.cognitod.hub import Filter, Subscription
+from linnix.cognitod.model import TAG_NAMES, Frames, TagChange
+
+_KINDS = {wire.STREAM_EVENT_TYPES[kind]: kind for kind in Kind}
+
+
+def read_filter(given: Mapping[str, str]) -> Filter:
+    """The filter that these query parameters ask for."""
+    types = params.choices(given, "type", [*_KINDS, wire.TAG_EVENT_NAME])
+    tags = params.choices(given, "tag", TAG_NAMES.values())
+    comms = params.words(given, "comm")
+    return Filter(
+        kinds=None if types is None else frozenset(_KINDS[name] for name in types if name in _KINDS),
+        tag_changes=types is None or wire.TAG_EVENT_NAME in types,
+        pids=params.pids(given, "pid"),
+        ppids=params.pids(given, "ppid"),
+        comms=frozenset(comm.encode()[: COMM_LEN - 1] for comm in comms) or None,
+        tags=sum(bit for bit, name in TAG_NAMES.items() if tags and name in tags),
+    )
+
+
+async def stream(request: Request) -> Response:
+    """Every event that passes the filter, from now on."""
+    here = context(request)
+    subscription = here.pipeline.hub.subscribe(read_filter(request.query_params))
+    return sse.EventStream(_told(subscription, here), here.closing, subscription.close)
+
+
+async def _told(subscription: Subscription, here: Context) -> AsyncGenerator[bytes, None]:
+    async for item in subscription:
+        if lost := subscription.take_lost():
+            yield sse.lost(lost)
+        if isinstance(item, Frames):
+            snapshot = here.pipeline.snapshot
+            chunks = frames.event_chunks(item, here.pipeline.place, snapshot.mem_total_bytes if snapshot else 0)
+        elif isinstance(item, TagChange):
+            chunks = frames.tag_chunks(item, here.pipeline.place)
+        else:
+            continue
+        for chunk in chunks:
+            yield chunk
+            await asyncio.sleep(0)  # a client that takes everything at once must not keep the others waiting
