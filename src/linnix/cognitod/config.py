@@ -275,7 +275,7 @@ def _typed(key: str, value: Any) -> Any:
     if key in CHOICES and value not in CHOICES[key]:
         hint = _did_you_mean(_nearest(str(value), CHOICES[key]))
         raise ValueError(f"expected one of {', '.join(CHOICES[key])}, found {value!r}{hint}")
-    return None if isinstance(value, str) and not value.strip() and wanted != str else value
+    return None if isinstance(value, str) and not value.strip() and wanted is not str else value
 
 
 def _bounded(key: str, value: Any, warnings: list[str]) -> Any:

@@ -1,0 +1,162 @@
+"""The ingest thread: the only one that touches the kernel's memory.
+
+Owns the ``Sight`` while it runs, and the hand-over to the event loop. Refuses meaning: batches are redacted and passed
+on as they are. Invariant: drained = delivered + dropped + queued. The queue is bounded by events, and samples go
+through a latest-wins slot, so that a loop that is held up costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from linnix.cognitod.events import EXEC_TEXT, Array, Batch, Sight
+from linnix.cognitod.model import Sample, Snapshot
+
+#: How long events may wait in the ring before they are drained.
+LATENCY_S = 0.05
+#: Events that may wait for the event loop: a second of the fiercest storm, some 40 MB with their texts.
+MAX_QUEUED = 131_072
+
+_NO_TEXTS = np.zeros(0, EXEC_TEXT)
+
+
+class Receiver(Protocol):
+    """Takes what was seen, on the event loop's thread; the pipeline is one."""
+
+    queue_dropped: int
+
+    def on_batch(self, batch: Batch, now_ns: int) -> None:
+        """A drained batch."""
+        ...
+
+    def on_sample(self, sample: Sample) -> None:
+        """A sample of the whole host."""
+        ...
+
+
+class Ingest:
+    """Runs a sight. Start it once, stop it once; it closes the sight."""
+
+    def __init__(
+        self,
+        sight: Sight,
+        receiver: Receiver,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        read_snapshot: Callable[[], Snapshot],
+        read_texts: Callable[[Array], Array],
+        redact: Callable[[Array], Array],
+        interval_s: float,
+        on_failure: Callable[[BaseException], None],
+        max_queued: int = MAX_QUEUED,
+    ) -> None:
+        self._sight = sight
+        self._receiver = receiver
+        self._loop = loop
+        self._read_snapshot = read_snapshot
+        self._read_texts = read_texts
+        self._redact = redact
+        self._interval_s = interval_s
+        self._on_failure = on_failure
+        self._max_queued = max_queued
+        self._batches: deque[Batch] = deque()
+        self._sample: Sample | None = None
+        self._put = 0  # events queued ever; only the ingest thread writes it
+        self._taken = 0  # events taken off ever; only the loop's thread writes it
+        self._scheduled = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+        self.drained = 0
+        self.dropped = 0
+
+    def start(self) -> None:
+        """Begin to drain and to sample."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 1.0) -> bool:
+        """Drain once more, hand over, close the sight; False if the thread did not end in time.
+
+        Call it on the loop's thread: what was still queued has been delivered when it returns.
+        """
+        self._stop.set()
+        self._sight.wake()
+        self._thread.join(timeout_s)
+        self._deliver()
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # whatever it is, a daemon without eyes must go down loudly
+            self._tell_loop(lambda failure=error: self._on_failure(failure))
+        finally:
+            self._sight.close()
+
+    def _work(self) -> None:
+        next_sample_s = time.monotonic()
+        first = True
+        while not self._stop.is_set():
+            now_s = time.monotonic()
+            if now_s >= next_sample_s:
+                self._take_sample(first)
+                first = False
+                next_sample_s = max(next_sample_s + self._interval_s, now_s)
+            began_s = time.monotonic()
+            self._sight.wait(max(0.0, min(LATENCY_S * 2, next_sample_s - began_s)))
+            if not self._drain():
+                continue
+            # Let a few more events gather: a storm then costs twenty batches a second, not one an event.
+            self._stop.wait(max(0.0, LATENCY_S - (time.monotonic() - began_s)))
+        self._drain()
+
+    def _take_sample(self, first: bool) -> None:
+        rows = self._sight.sample()
+        snapshot = self._read_snapshot()
+        offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        texts = self._redact(self._read_texts(rows)) if first else _NO_TEXTS
+        if (missed := self._sample) is not None:  # its successor must not cost it its texts
+            texts = np.concatenate([missed.texts, texts])
+        self._sample = Sample(rows, snapshot, offset_ns, texts)
+        self._schedule()
+
+    def _drain(self) -> bool:
+        batch = self._sight.drain()
+        events = len(batch.events)
+        if not events and not len(batch.texts):
+            return False
+        self.drained += events
+        if self._put - self._taken + events > self._max_queued:
+            self.dropped += events
+            return True
+        self._put += events
+        self._batches.append(Batch(batch.events, self._redact(batch.texts)))
+        self._schedule()
+        return True
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._tell_loop(self._deliver)
+
+    def _tell_loop(self, what: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(what)
+
+    def _deliver(self) -> None:
+        """On the loop's thread: everything queued, batches first, since a sample is younger than what it follows."""
+        self._scheduled = False
+        self._receiver.queue_dropped = self.dropped
+        while self._batches:
+            batch = self._batches.popleft()
+            self._taken += len(batch.events)
+            self._receiver.on_batch(batch, time.monotonic_ns())
+        sample, self._sample = self._sample, None
+        if sample is not None:
+            self._receiver.on_sample(sample)
