@@ -275,10 +275,10 @@ def test_the_findings_of_a_real_run_lead_to_their_process() -> None:
     w = World("- {name: hog, detector: cpu_pct, threshold: 80, duration: 3, severity: high}")
     w.process(300, "quiet", rss=4000)
     w.process(301, "hog", cpu=99)
-    w.step(times=12)
-    built = facts.build(
-        w.rows(), w.snapshot(), CALM, w.engine.open_findings(w.now_ns), trends=w.engine.history.trends()
-    )
+    history = History()
+    for _ in range(12):
+        history.add(w.step().snapshot())
+    built = facts.build(w.rows(), w.snapshot(), CALM, w.engine.open_findings(w.now_ns), trends=history.trends())
     assert [(f.cls, f.process) for f in built.findings] == [("cpu_spin", "P1")]
     assert pids(built) == [("P1", 301), ("P2", 300)]
     assert [(t.id, t.metric, t.direction) for t in built.trends] == [

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.detect.lineage import Holder, Lineage
 from linnix.cognitod.detect.params import ForkBurst, ForksPerSec, RunawayTree, ShortJobFlood
-from linnix.cognitod.detect.view import NS, Hit, View, Who
+from linnix.cognitod.detect.view import Hit, View, Who
 from linnix.cognitod.events import Array
 
 #: Parents are looked up for at most this many events of a window: enough for shares, and bounded.
@@ -42,18 +42,18 @@ class HostForks:
 
     def observe(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process behind the forks where there is one."""
-        forks = view.recent.forks.since(view.now_ns - round(self.window_s * NS))
+        forks, window_s = view.recent.forks.window(view.now_ns, self.window_s)
         if len(forks) < self.needed:
             return []
         behind = _behind(forks, view.forkers)
         evidence = {
             "forks": float(len(forks)),
-            "forks_per_s": round(len(forks) / self.window_s, 1),
+            "forks_per_s": round(len(forks) / window_s, 1),
             "execs_per_s": round(view.activity.execs_per_s, 1),
-            "window_s": self.window_s,
+            "window_s": window_s,
             "threshold": float(self.needed),
         }
-        message = f"{len(forks)} forks in {self.window_s:g} s ({evidence['forks_per_s']:g}/s)"
+        message = f"{len(forks)} forks in {window_s:g} s ({evidence['forks_per_s']:g}/s)"
         return [_hit(self.cls, message, behind, evidence)]
 
 
@@ -66,8 +66,8 @@ class TreeForks:
 
     def observe(self, view: View) -> list[Hit]:
         """A hit for each process that reaches it and has no descendant that does."""
-        window_s, threshold = self.params.window_seconds, self.params.threshold
-        forks = view.recent.forks.since(view.now_ns - round(window_s * NS))
+        threshold = self.params.threshold
+        forks, window_s = view.recent.forks.window(view.now_ns, self.params.window_seconds)
         if len(forks) < threshold:
             return []
         tree = view.forkers
@@ -89,8 +89,8 @@ class ShortJobs:
 
     def observe(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process that keeps starting them where there is one."""
-        window_s, limit_ms = self.params.window_seconds, self.params.max_exec_duration_ms
-        jobs = view.recent.jobs.since(view.now_ns - round(window_s * NS))
+        limit_ms = self.params.max_exec_duration_ms
+        jobs, window_s = view.recent.jobs.window(view.now_ns, self.params.window_seconds)
         jobs = jobs[jobs["lifetime_us"] <= limit_ms * 1000]
         if len(jobs) < self.params.threshold:
             return []

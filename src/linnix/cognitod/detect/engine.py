@@ -18,21 +18,17 @@ from linnix.cognitod.detect import params as known
 from linnix.cognitod.detect.counts import HostForks, ShortJobs, TreeForks
 from linnix.cognitod.detect.execs import Execs
 from linnix.cognitod.detect.growth import Growth
-from linnix.cognitod.detect.history import History
 from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies
 from linnix.cognitod.detect.view import NS, Detector, Hit, View
-from linnix.cognitod.events import EVENT, EXEC_TEXT, Array
+from linnix.cognitod.events import EXEC_TEXT, Array
 from linnix.cognitod.model import Activity, Finding, Rows, Snapshot, text
 
-#: Detectors that count events are asked no more often: in a storm there are a hundred batches a second.
-JUDGE_EVERY_NS = 200_000_000
 #: Open findings kept; a rule that finds something in every process of a large host must not grow without end.
 MAX_OPEN = 1024
 
-_NO_EVENTS = np.zeros(0, EVENT)
 _NO_TEXTS = np.zeros(0, EXEC_TEXT)
 
 
@@ -48,15 +44,11 @@ class Engine:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        #: Of the host's totals, for the trends of ``facts``.
-        self.history = History()
         self._detectors = [(rule, build(rule.params)) for rule in self.rules]
         self._recent = _recent(self.rules)
         self._open: dict[str, _Open] = {}
         self._sampled_ns = -1
         self._sample_gap_ns = 0
-        self._judged_ns: int | None = None
-        self._pending: list[tuple[Array, Array]] = []
 
     def observe(
         self,
@@ -67,23 +59,18 @@ class Engine:
         now_ns: int,
         texts: Array = _NO_TEXTS,
     ) -> list[Finding]:
-        """Take one step: after a batch of events, after a sample, or both. Returns what a detector found in this step;
+        """Take one step: after batches of events, after a sample, or both. Returns what a detector found in this step;
         what was found before and is still open is in ``open_findings``.
 
-        ``snapshot.ts_ns`` tells a new sample: usage is judged once for each.
+        ``events`` and ``texts`` are those since the last step. ``snapshot.ts_ns`` tells a new sample: usage is judged
+        once for each.
         """
         self._recent.extend(events)
-        if len(events):
-            self._pending.append((events, texts))
         sampled = snapshot.ts_ns != self._sampled_ns
         if sampled:
-            self.history.add(snapshot)
             self._sample_gap_ns = max(snapshot.ts_ns - self._sampled_ns, 0) if self._sampled_ns >= 0 else 0
             self._sampled_ns = snapshot.ts_ns
-        elif self._judged_ns is not None and now_ns - self._judged_ns < JUDGE_EVERY_NS:
-            return []
-        self._judged_ns = now_ns
-        view = self._view(rows, snapshot, activity, now_ns)
+        view = View(events, texts, rows, snapshot, activity, now_ns, self._recent)
         found = [
             self._note(rule, detector, hit, view)
             for rule, detector in self._detectors
@@ -97,12 +84,6 @@ class Engine:
         """What holds now, or did so less than the rule's ``keep_firing`` ago; in order of rule and offender."""
         self._expire(now_ns)
         return [self._open[key].finding for key in sorted(self._open)]
-
-    def _view(self, rows: Rows, snapshot: Snapshot, activity: Activity, now_ns: int) -> View:
-        pending, self._pending = self._pending, []
-        events = np.concatenate([part for part, _ in pending]) if pending else _NO_EVENTS
-        texts = np.concatenate([part for _, part in pending]) if pending else _NO_TEXTS
-        return View(events, texts, rows, snapshot, activity, now_ns, self._recent)
 
     def _note(self, rule: Rule, detector: Detector, hit: Hit, view: View) -> Finding:
         finding = _finding(rule, hit, view)
@@ -167,8 +148,7 @@ def _recent(rules: Sequence[Rule]) -> Recent:
                 forks = max(forks, threshold)
             case known.ShortJobFlood(threshold=threshold, max_exec_duration_ms=limit_ms):
                 jobs, max_job_us = max(jobs, threshold), max(max_job_us, round(limit_ms * 1000))
-    # Room for what is above a threshold too, so that evidence can say by how much.
-    return Recent(forks=max(8192, 4 * forks), jobs=max(8192, 4 * jobs), max_job_us=max_job_us)
+    return Recent(forks=max(16_384, 2 * forks), jobs=max(8192, 2 * jobs), max_job_us=max_job_us)
 
 
 def _finding(rule: Rule, hit: Hit, view: View) -> Finding:

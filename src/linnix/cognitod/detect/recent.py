@@ -1,7 +1,7 @@
 """The lifecycle events of the last seconds, kept as arrays for the detectors that count.
 
 Owns bounded memory of forks and of short jobs. Refuses verdicts. Invariant: memory is fixed at construction; when
-events come faster than a ring holds, the oldest go, and a count is then at least the ring's capacity.
+events come faster than a ring holds, the oldest go, and the window is as much shorter as they are fewer.
 
 Lifetimes need the distance between boot time (``start_ns``) and CLOCK_MONOTONIC (``ts_ns``), which grows with each
 suspend: it is learned from forks, whose two stamps are taken within microseconds of each other.
@@ -43,6 +43,15 @@ class Ring:
         """Records later than ``ts_ns``, in no particular order."""
         data = self._data[: self._used]
         return data[data["ts_ns"] > ts_ns]
+
+    def window(self, now_ns: int, seconds: float) -> tuple[Array, float]:
+        """Records of the last ``seconds`` seconds, and how many seconds they really span: fewer where more came than
+        the ring holds, so that number and time always belong together.
+        """
+        records = self.since(now_ns - round(seconds * 1e9))
+        if len(records) < len(self._data):
+            return records, seconds
+        return records, min(seconds, max(round((now_ns - int(records["ts_ns"].min())) / 1e9, 3), 0.001))
 
 
 class Recent:
