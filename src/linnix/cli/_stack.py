@@ -81,7 +81,7 @@ def services(
     from linnix.cognitod.config import ConfigError, load
 
     try:
-        found = load(config)
+        found, _warnings = load(config)  # the daemon tells the warnings itself
     except ConfigError as error:
         raise CommandError(str(error), "Try: cognitod --check-config") from error
     address = Address("127.0.0.1", port) if port else Address.parse(found.api.listen_addr)

@@ -42,7 +42,7 @@ def doctor(
     ] = 8090,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR and a pipe do the same.")] = False,
-) -> int:
+) -> None:
     """Check what Linnix needs on this host, and say how to mend what is missing.
 
     Exit code 0 when it can run here, if need be without eBPF; 1 when something it cannot do without is missing.
@@ -53,7 +53,7 @@ def doctor(
         print(json.dumps({"usable": usable, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         _show(checks, colour=not no_color and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    return ExitCode.DONE if usable else ExitCode.FAILED
+    raise typer.Exit(ExitCode.DONE if usable else ExitCode.FAILED)
 
 
 def _show(checks: list[Check], colour: bool) -> None:
@@ -122,7 +122,7 @@ def _cgroup2(mounts: Path = Path("/proc/self/mounts")) -> Iterator[Check]:
                 yield Check(
                     "cgroup2",
                     "warn",
-                    f"{where} has no cpu and memory controllers: units and containers are told apart by name only",
+                    f"{where} has no cpu and memory controllers: no figures of units and containers",
                     "boot with systemd.unified_cgroup_hierarchy=1",
                 )
             return

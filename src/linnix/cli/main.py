@@ -8,7 +8,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from linnix import __version__
@@ -48,23 +47,18 @@ def root(
 def main() -> None:
     """Run a command and leave with its exit code."""
     try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
+        app()
     except CommandError as error:
-        click.echo(f"error: {error}", err=True)
+        print(f"error: {error}", file=sys.stderr)
         if error.advice:
-            click.echo(error.advice, err=True)
-        code = error.code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = ExitCode.INTERRUPTED
+            print(error.advice, file=sys.stderr)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader left (`linnix doctor | head -1`). What is still buffered must not fail a second time at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.FAILED
-    sys.exit(int(code) if isinstance(code, int) else ExitCode.DONE)
+        sys.exit(ExitCode.FAILED)
 
 
 if __name__ == "__main__":

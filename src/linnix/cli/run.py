@@ -36,7 +36,7 @@ def run(
     ] = DEFAULT_MODEL_PORT,
     as_json: Annotated[bool, typer.Option("--json", help="The analysis as one JSON object.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR and a pipe do the same.")] = False,
-) -> int:
+) -> None:
     """Explain this host once: start daemon and model if need be, print the analysis, stop them again.
 
     The analysis goes to standard output, everything else to standard error. Run it as root to see every process.
@@ -48,7 +48,7 @@ def run(
     report = Report(as_json=False, colour=not no_color)
     watched, served = _stack.services(config, port, metrics_port, model_port, model)
     children: list[Child] = []
-    with ExitStack() as cleanup, _stack.Stop.on_signals() as stop:
+    with _stack.Stop.on_signals() as stop, ExitStack() as cleanup:
         cleanup.callback(lambda: stop_all(children, _stack.STOP_WITHIN_S))
         try:
             waiting = {}
@@ -76,8 +76,9 @@ def run(
                     report.say("blind", f"This daemon does not see everything: {reason}", "warn")
                 _stack.wait_for_samples(watched, watch, report, stop)
             flags = [flag for flag, on in (("--short", short), ("--json", as_json), ("--no-color", no_color)) if on]
-            return _stack.explain(*_stack.reasoner(watched, None if no_model else served, *flags), stop)
+            code = _stack.explain(*_stack.reasoner(watched, None if no_model else served, *flags), stop)
         except _stack.StopRequested:
             report.done_waiting()
             report.say("interrupted", "Interrupted: stopping what was started", "warn")
-            return ExitCode.INTERRUPTED
+            code = ExitCode.INTERRUPTED
+    raise typer.Exit(code)

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linnix.cli._errors import ExitCode
-
 if TYPE_CHECKING:
     from linnix.cli._child import Child
     from linnix.cli._report import Report
@@ -117,7 +115,7 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what both write.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR and a pipe do the same.")] = False,
-) -> int:
+) -> None:
     """Keep daemon and model server running here, until Ctrl-C or SIGTERM.
 
     One that dies is reported and started again, after 1 s at first and 30 s at most. Run it as root to see everything.
@@ -132,7 +130,7 @@ def up(
     if not no_model:
         served.refuse_if_taken("--model-port")
     kept: list[Supervised] = []
-    with ExitStack() as cleanup, _stack.Stop.on_signals() as stop:
+    with _stack.Stop.on_signals() as stop, ExitStack() as cleanup:
         cleanup.callback(lambda: stop_all([each.child for each in kept], _stack.STOP_WITHIN_S))
         try:
             kept.append(Supervised(watched, report, verbose))
@@ -158,8 +156,7 @@ def up(
             report.done_waiting()
             report.say("stopping", "Stopping")
     report.say("stopped", "Stopped")
-    # A signal is how this command is meant to end: systemd and scripts read 0 as a clean stop.
-    return ExitCode.DONE
+    # A signal is how this command is meant to end, so that is a clean stop: exit code 0.
 
 
 def _tell_urls(report: "Report", watched: "Service", served: "Service | None") -> None:
