@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from linnix.insight import prompt, rules_text, verify
-from linnix.insight.answer import Insight, Rejection
+from linnix.insight.answer import Insight, Rejection, Sentence
 from linnix.insight.facts import Facts
 from linnix.reasoner import report
 from linnix.reasoner.client import Daemon
@@ -105,8 +106,8 @@ def _ask(endpoint: Endpoint, facts: Facts, short: bool, timeout_s: float) -> Que
     request = prompt.build(facts, short)
     return Question(
         endpoint,
-        request.messages,
-        request.grammar,
+        msgspec.to_builtins(request.messages),
+        request.grammar_gbnf,
         request.max_tokens,
         timeout_s,
     )
@@ -124,50 +125,72 @@ def _explain(
     if question is None:
         result = Result(rules_text.explain(facts, short, note=refusal), trouble=refusal)
     else:
-        result = _listen(facts, question, short, telling, patience_s)
+        result = _Listener(facts, question, short, telling).listen(patience_s)
     if telling is not None and result.trouble is not None:
         telling.from_rules(result.insight, result.trouble)
     return result
 
 
-def _listen(facts: Facts, question: Question, short: bool, telling: Telling | None, patience_s: float) -> Result:
-    checker = verify.Checker(facts, short, model=question.endpoint.model)
-    patience_ends = time.monotonic() + patience_s
-    seconds: dict[str, float] = {}
-    waiting = telling is not None
-    trouble = ""
-    while not trouble:
-        piece = question.next(min(patience_ends, question.deadline) if waiting else question.deadline)
-        if isinstance(piece, str):
-            for sentence in checker.feed(piece):
-                seconds.setdefault("first_sentence", time.monotonic() - question.asked)
+class _Listener:
+    """Takes the pieces of an answer, has them checked, and tells each sentence once it has passed."""
+
+    def __init__(self, facts: Facts, question: Question, short: bool, telling: Telling | None) -> None:
+        self._facts = facts
+        self._question = question
+        self._short = short
+        self._telling = telling
+        self._checker = verify.Checker(facts, short, model=question.endpoint.model)
+        self._told = 0
+        self._seconds: dict[str, float] = {}
+
+    def listen(self, patience_s: float) -> Result:
+        """Until the answer is complete, or will not be. After ``patience_s`` without a sentence the rules' is told."""
+        question = self._question
+        waiting = self._telling is not None
+        patience_ends = time.monotonic() + patience_s
+        while True:
+            waiting = waiting and not self._told
+            piece = question.next(min(patience_ends, question.deadline) if waiting else question.deadline)
+            if isinstance(piece, str):
+                passed = self._checker.feed(piece)
+                if not self._short:  # a single sentence waits for the end of its check: half an answer is none
+                    self._tell(passed)
+                if self._checker.rejection is not None:
+                    return self._rules(_rejected(self._checker.rejection))
+            elif isinstance(piece, End):
+                return self._finish(piece)
+            elif isinstance(piece, FarEndError):
+                return self._rules(f"{question.endpoint.url}: {piece.reason}{_advice(question.endpoint, piece)}")
+            elif time.monotonic() >= question.deadline:
+                return self._rules(
+                    f"no complete answer within {question.timeout_s:g} s (--timeout); "
+                    "lower LLAMA_CTX (2048) or LLAMA_THREADS of the model server, or the load"
+                )
+            elif waiting and self._telling is not None:
                 waiting = False
-                if telling is not None:
-                    telling.sentence(sentence.text)
-            if checker.rejection is not None:
-                trouble = _rejected(checker.rejection)
-        elif isinstance(piece, End):
-            checked = checker.finish()
-            seconds["answer"] = time.monotonic() - question.asked
-            if isinstance(checked, Rejection):
-                trouble = _rejected(checked)
-                break
-            if telling is not None:
-                telling.from_model(piece.model, seconds["answer"])
-            insight = msgspec.structs.replace(checked, model=piece.model)
-            return Result(insight, seconds=seconds, timings=dict(piece.timings))
-        elif isinstance(piece, FarEndError):
-            trouble = f"{question.endpoint.url}: {piece.reason}{_advice(question.endpoint, piece)}"
-        elif time.monotonic() >= question.deadline:
-            trouble = (
-                f"no complete answer within {question.timeout_s:g} s (--timeout); "
-                "lower LLAMA_CTX (2048) or LLAMA_THREADS of the model server, or the load"
-            )
-        elif waiting and telling is not None:
-            waiting = False
-            telling.meanwhile(rules_text.explain(facts, short))
-    question.close()
-    return Result(rules_text.explain(facts, short, note=trouble), trouble=trouble, seconds=seconds)
+                self._telling.meanwhile(rules_text.explain(self._facts, self._short))
+
+    def _tell(self, sentences: Sequence[Sentence]) -> None:
+        for sentence in sentences:
+            self._seconds.setdefault("first_sentence", time.monotonic() - self._question.asked)
+            self._told += 1
+            if self._telling is not None:
+                self._telling.sentence(sentence.text)
+
+    def _finish(self, end: End) -> Result:
+        checked = self._checker.finish()
+        if isinstance(checked, Rejection):
+            return self._rules(_rejected(checked))
+        self._tell(checked.sentences[self._told :])  # the last one is complete only now
+        self._seconds["answer"] = time.monotonic() - self._question.asked
+        if self._telling is not None:
+            self._telling.from_model(end.model, self._seconds["answer"])
+        insight = msgspec.structs.replace(checked, model=end.model)
+        return Result(insight, seconds=self._seconds, timings=dict(end.timings))
+
+    def _rules(self, trouble: str) -> Result:
+        self._question.close()
+        return Result(rules_text.explain(self._facts, self._short, note=trouble), trouble, self._seconds)
 
 
 def _rejected(rejection: Rejection) -> str:

@@ -99,7 +99,7 @@ class Question:
     def close(self) -> None:
         """Break the connection off. Pieces that are on their way are forgotten with this object."""
         if self._client is not None:
-            self._client.close()
+            self._client.interrupt()
 
     def _run(self) -> None:
         try:
@@ -108,7 +108,8 @@ class Question:
         except FarEndError as trouble:
             self._pieces.put(self._broke_off(trouble))
         finally:
-            self.close()
+            if self._client is not None:
+                self._client.close()
 
     def _broke_off(self, trouble: FarEndError) -> FarEndError:
         if self._chars == 0 or trouble.status is not None:

@@ -14,6 +14,8 @@ from linnix.reasoner.output import Output, Paragraph
 
 READING = "[the rules' text, while the model is still reading]"
 MODELS = "[the model's text]"
+INSTEAD = "[the model's text is given up here; the rules' text instead]"
+STANDS = "[the model's text is given up; the rules' text stands]"
 
 
 class Telling:
@@ -58,13 +60,13 @@ class Telling:
         """There is no checked answer of the model's, for ``reason``: the rules have the last word."""
         if self._paragraph is not None:
             self._end_paragraph()
-            self._output.line(f"[the model gave up: {reason}; the rules' text instead:]", "yellow")
+            self._output.line(INSTEAD, "yellow")
             self._tell(rules)
         elif self._provisional is not None and self._output.replaces:
             self._provisional.erase(more_lines=1)
             self._tell(rules)
         elif self._provisional is not None:
-            self._output.write(f"[the model gave up: {reason}; the rules' text stands]\n", "yellow", to_file=False)
+            self._output.write(STANDS + "\n", "yellow", to_file=False)
             self._output.to_file("".join(f"{sentence.text}\n" for sentence in rules.sentences))
         else:
             self._tell(rules)

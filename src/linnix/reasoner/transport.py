@@ -87,6 +87,9 @@ class Client:
             )
         else:
             self._connection = http.client.HTTPConnection(url.host, url.port, timeout=timeout_s)
+        # http.client hands the socket over to an answer that ends the connection, and forgets it.
+        self._socket: socket.socket | None = None
+        self._answer: http.client.HTTPResponse | None = None
 
     def open(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
@@ -94,7 +97,9 @@ class Client:
         """Send one request and return the answer's head. Raises ``FarEndError`` when no answer comes."""
         with translated(self.timeout_s):
             self._connection.request(method, path, body, {"User-Agent": f"linnix-reasoner/{__version__}", **headers})
-            return self._connection.getresponse()
+            self._socket = self._connection.sock
+            self._answer = self._connection.getresponse()
+            return self._answer
 
     def read(self, answer: http.client.HTTPResponse) -> bytes:
         """The whole body. Raises ``FarEndError`` when it breaks off or is beyond all measure."""
@@ -102,6 +107,8 @@ class Client:
             body = answer.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise FarEndError(f"an answer of more than {MAX_BODY_BYTES >> 20} MB")
+        if answer.length:  # http.client only notices by itself when asked for everything
+            raise FarEndError("connection broke off")
         return body
 
     def chunks(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -113,12 +120,17 @@ class Client:
                 return
             yield chunk
 
+    def interrupt(self) -> None:
+        """Make whatever another thread reads here end at once; that thread then closes."""
+        if self._socket is not None:
+            with suppress(OSError):  # the far end was faster
+                self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Close the connection; a thread that reads from it gets an error at once."""
-        sock = self._connection.sock
-        if sock is not None:
-            with suppress(OSError):  # already closed by the far end
-                sock.shutdown(socket.SHUT_RDWR)
+        """Close the connection and the answer that may still hold it. Only for the thread that reads."""
+        self.interrupt()
+        if self._answer is not None:
+            self._answer.close()
         self._connection.close()
 
 
