@@ -19,8 +19,6 @@ typedef _Bool bool;
 
 #define SEC(name) __attribute__((section(name), used))
 #define __always_inline inline __attribute__((always_inline))
-#define __weak __attribute__((weak))
-#define __ksym __attribute__((section(".ksyms")))
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) typeof(value) *name
 #define NULL ((void *)0)
@@ -39,6 +37,7 @@ static long (*const bpf_seq_write)(void *seq, const void *data, __u32 len) = (vo
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 what) = (void *)134;
+static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u32 cpu) = (void *)195;
 
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
 #define BPF_MAP_TYPE_LRU_HASH 9
@@ -161,6 +160,10 @@ struct task_struct___before_5_14 {
 
 struct linux_binprm {
 	const char *filename;
+};
+
+struct bpf_array {
+	void *pptrs[1];
 };
 
 /* Since 6.16, "sched/tracepoints: Move and extend the sched_process_exit() tracepoint": the event's own record gained

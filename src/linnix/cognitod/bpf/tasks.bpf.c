@@ -11,32 +11,59 @@
 
 #define MAX_CPUS 1024
 
-/* Set before load. Possible CPUs, because a counter keeps its share of one that went offline. */
-const volatile __u32 possible_cpus = 0;
+/* Its only use is to know where each CPU's copy of per-CPU data lies: __per_cpu_offset is in no BTF, and in kallsyms
+ * only where data symbols are. One known per-CPU pointer and its address on a CPU give the distance. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} landmark SEC(".maps");
 
-/* Where each CPU's copy of per-CPU data begins. Absent from BTF, so it comes from kallsyms, and not at all where that
- * hides addresses: then RSS lacks what is still in the counters of the CPUs, at most 2 * CPUs (but not less than 32)
- * pages per CPU and counter. */
-extern const void __per_cpu_offset __ksym __weak;
-
-static __always_inline __s64 counted(__s64 pages, const __s32 *shares)
+/* A pointer the verifier guards becomes a number by way of the stack. */
+static __always_inline __u64 as_number(void *pointer)
 {
-	const unsigned long *offsets = (const unsigned long *)&__per_cpu_offset;
+	void *volatile slot = pointer;
+	__u64 number = 0;
 
-	for (__u32 cpu = 0; offsets && cpu < MAX_CPUS && cpu < possible_cpus; cpu++) {
-		unsigned long offset;
-		__s32 share;
-
-		if (bpf_probe_read_kernel(&offset, sizeof(offset), offsets + cpu))
-			break;
-		if (bpf_probe_read_kernel(&share, sizeof(share), (void *)((unsigned long)shares + offset)))
-			break;
-		pages += share;
-	}
-	return pages > 0 ? pages : 0;
+	bpf_probe_read_kernel(&number, sizeof(number), (const void *)&slot);
+	return number;
 }
 
-static __always_inline __s64 counted_before_6_2(const atomic_long_t *counter)
+static __always_inline __s64 read_share(const __s32 *shares, __u64 distance)
+{
+	__s32 pages = 0;
+
+	bpf_probe_read_kernel(&pages, sizeof(pages), (void *)((__u64)shares + distance));
+	return pages;
+}
+
+/* A percpu_counter's count lags by what its CPUs have not handed in: up to 2 * CPUs (at least 32) pages each. */
+static __always_inline __s64 rss_of_counters(struct mm_struct *mm)
+{
+	__s64 file = mm->rss_stat[MM_FILEPAGES].count;
+	__s64 anon = mm->rss_stat[MM_ANONPAGES].count;
+	__s64 shmem = mm->rss_stat[MM_SHMEMPAGES].count;
+	__u64 array = as_number(&landmark);
+	__u64 origin = 0;
+	__u32 key = 0;
+
+	bpf_probe_read_kernel(&origin, sizeof(origin), (void *)(array + field_offset(struct bpf_array, pptrs)));
+	for (__u32 cpu = 0; cpu < MAX_CPUS; cpu++) {
+		void *copy = bpf_map_lookup_percpu_elem(&landmark, &key, cpu);
+		__u64 distance;
+
+		if (!copy)
+			break;
+		distance = as_number(copy) - origin;
+		file += read_share(mm->rss_stat[MM_FILEPAGES].counters, distance);
+		anon += read_share(mm->rss_stat[MM_ANONPAGES].counters, distance);
+		shmem += read_share(mm->rss_stat[MM_SHMEMPAGES].counters, distance);
+	}
+	return (file > 0 ? file : 0) + (anon > 0 ? anon : 0) + (shmem > 0 ? shmem : 0);
+}
+
+static __always_inline __s64 read_counter(const atomic_long_t *counter)
 {
 	__s64 pages = 0;
 
@@ -44,19 +71,16 @@ static __always_inline __s64 counted_before_6_2(const atomic_long_t *counter)
 	return pages > 0 ? pages : 0;
 }
 
-/* Written out, because only a constant index is relocated to the kernel's size of the element. */
+/* Indices written out, because only a constant one is relocated to the kernel's size of an element. */
 static __always_inline __u64 rss_pages(struct mm_struct *mm)
 {
-	if (field_exists(struct mm_rss_stat, count)) {
-		struct mm_struct___before_6_2 *old = stay_here(mm);
+	struct mm_struct___before_6_2 *old;
 
-		return counted_before_6_2(&old->rss_stat.count[MM_FILEPAGES]) +
-		       counted_before_6_2(&old->rss_stat.count[MM_ANONPAGES]) +
-		       counted_before_6_2(&old->rss_stat.count[MM_SHMEMPAGES]);
-	}
-	return counted(mm->rss_stat[MM_FILEPAGES].count, mm->rss_stat[MM_FILEPAGES].counters) +
-	       counted(mm->rss_stat[MM_ANONPAGES].count, mm->rss_stat[MM_ANONPAGES].counters) +
-	       counted(mm->rss_stat[MM_SHMEMPAGES].count, mm->rss_stat[MM_SHMEMPAGES].counters);
+	if (!field_exists(struct mm_rss_stat, count))
+		return rss_of_counters(mm);
+	old = stay_here(mm);
+	return read_counter(&old->rss_stat.count[MM_FILEPAGES]) + read_counter(&old->rss_stat.count[MM_ANONPAGES]) +
+	       read_counter(&old->rss_stat.count[MM_SHMEMPAGES]);
 }
 
 SEC("iter/task")

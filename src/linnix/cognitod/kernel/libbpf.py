@@ -36,7 +36,6 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__find_program_by_name": (_P, [_P, _S]),
     "bpf_object__find_map_by_name": (_P, [_P, _S]),
     "bpf_map__fd": (_I, [_P]),
-    "bpf_map__set_initial_value": (_I, [_P, _P, c.c_size_t]),
     "bpf_map_lookup_elem": (_I, [_I, _P, _P]),
     "bpf_program__attach": (_P, [_P]),
     "bpf_program__attach_iter": (_P, [_P, _P]),
@@ -119,31 +118,14 @@ def find() -> str | None:
 
 
 class Object:
-    """One BPF object file: open, set constants, load, attach, close."""
+    """One BPF object file: open, load, attach, close."""
 
     def __init__(self, library: Library, path: Path) -> None:
         self._library = library
         self._links: list[int] = []
         if not path.is_file():
             raise KernelError(f"no BPF object at {path}: build it with: python hatch_build.py")
-        self._stem = path.name.partition(".")[0]
         self._pointer: int | None = library.pointer("bpf_object__open_file", os.fsencode(path), None)
-
-    def set_constants(self, value: bytes) -> None:
-        """Fill ``.rodata``, all of it, before ``load``."""
-        for name in (".rodata", f"{self._name_prefix()}.rodata"):  # libbpf 0.x knows only the prefixed name
-            try:
-                area = self._library.pointer("bpf_object__find_map_by_name", self._pointer, name.encode())
-            except KernelError as error:
-                missing = error
-                continue
-            self._library.call("bpf_map__set_initial_value", area, value, len(value))
-            return
-        raise missing
-
-    def _name_prefix(self) -> str:
-        # a map's name has 15 characters; libbpf cuts the object's to what ".rodata" leaves
-        return self._stem[: 15 - len(".rodata")]
 
     def load(self) -> None:
         """Verify all programs and create all maps."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import resource
 import select
-import struct
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -44,7 +43,6 @@ class BpfSight:
         self._ahead = np.empty(0, EXEC_TEXT)
         with ExitStack() as stack:
             self._tasks = stack.enter_context(Object(library, place / "tasks.bpf.o"))
-            self._tasks.set_constants(struct.pack("=I", library.possible_cpus()))
             self._tasks.load()
             self._walks = self._tasks.attach_iterator("write_task")
             self._lifecycle = stack.enter_context(Object(library, place / "lifecycle.bpf.o"))
