@@ -30,6 +30,13 @@ def event_chunks(frames: Frames, places: Places, mem_total_bytes: int) -> Iterat
         yield b"".join([sse.frame(_encode(event)) for event in _events(part, places, mem_total_bytes)])
 
 
+def event_lines(frames: Frames, places: Places, mem_total_bytes: int) -> Iterator[bytes]:
+    """The same events as lines of JSON, up to ``CHUNK`` of them joined."""
+    for start in range(0, len(frames), CHUNK):
+        part = frames.select(slice(start, start + CHUNK))
+        yield b"".join([_encode(event) + b"\n" for event in _events(part, places, mem_total_bytes)])
+
+
 def tag_chunks(change: TagChange, places: Places) -> Iterator[bytes]:
     """Frames named ``tag``, up to ``CHUNK`` of them joined."""
     for start in range(0, len(change), CHUNK):
