@@ -154,6 +154,20 @@ def test_context_tells_the_last_events_in_order_with_what_was_run() -> None:
     assert (running["filename"], running["argv"], running["state"]) == ("/bin/sh", ["sh", "-c", "true"], "exec")
 
 
+def test_a_table_too_long_for_one_piece_is_one_array_all_the_same() -> None:
+    world = World()
+    world.sample(Proc(1, b"init", ppid=0))
+    for start in range(1000, 4500, 500):
+        born = [world.event(Kind.FORK, pid, 1) for pid in range(start, start + 500)]
+        world.happen(*born, *(world.event(Kind.EXIT, pid, 1) for pid in range(start, start + 500)))
+    for path in ("/processes", "/ppid/1"):
+        answer = world.get(path)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        listed = [each["pid"] for each in answer.json() if each["pid"] != 1]
+        assert sorted(listed) == list(range(1000, 4500))
+
+
 @pytest.mark.parametrize("path", ["/processes", "/ppid/1", "/graph/66", "/context", "/status", "/facts", "/insights"])
 def test_a_hostile_name_is_data_and_nothing_else(path: str) -> None:
     world = World()

@@ -12,15 +12,18 @@ from collections.abc import AsyncGenerator, Mapping
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from linnix.cognitod.api import params, rows, sse, wire
 from linnix.cognitod.api.context import Context, context
-from linnix.cognitod.api.errors import Json, RequestError, bad_request
+from linnix.cognitod.api.errors import HEADERS, Json, RequestError, bad_request
 from linnix.cognitod.api.graph import Node, family
 from linnix.cognitod.model import Rows, text
 
 LIVE_INTERVAL_S = 2.0
+#: Processes described at a time. After a storm the table holds tens of thousands: to describe them all at once would
+#: hold up the event loop for a quarter of a second and take 40 MB.
+CHUNK = 1000
 
 _ABOVE = re.compile(r"(cpu_pct|mem_pct)>([0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _NAMED = re.compile(r"comm=(.+)", re.DOTALL)
@@ -67,6 +70,27 @@ def _sorted(table: Rows, wanted: str | None) -> Rows:
     return chosen
 
 
+def _array(here: Context, chosen: Rows) -> Response:
+    """A JSON array of processes, in pieces where it is long."""
+    if len(chosen) <= CHUNK:
+        return Json(_describe(here, chosen))
+    return StreamingResponse(_pieces(here, chosen), headers=HEADERS, media_type=Json.media_type)
+
+
+async def _pieces(here: Context, chosen: Rows) -> AsyncGenerator[bytes, None]:
+    before = b"["
+    for start in range(0, len(chosen), CHUNK):
+        part = chosen[start : start + CHUNK]
+        now = here.pipeline.table.at(part["slot"].astype(np.intp))
+        # Between two pieces the table may have forgotten some and given their slots to others.
+        part = part[(now["pid"] == part["pid"]) & (now["start_ns"] == part["start_ns"])]
+        if len(part):
+            yield before + wire.encode(_describe(here, part))[1:-1]
+            before = b","
+        await asyncio.sleep(0)
+    yield b"[]" if before == b"[" else b"]"
+
+
 def _describe(here: Context, chosen: Rows) -> list[wire.Process]:
     return rows.describe(chosen, here.pipeline.table, here.pipeline.place, here.pipeline.now_ns())
 
@@ -74,7 +98,7 @@ def _describe(here: Context, chosen: Rows) -> list[wire.Process]:
 async def processes(request: Request) -> Response:
     """All that are known, living and lately exited, or those asked for."""
     here = context(request)
-    return Json(_describe(here, select(here.pipeline.table.rows(), request.query_params)))
+    return _array(here, select(here.pipeline.table.rows(), request.query_params))
 
 
 async def process(request: Request) -> Response:
@@ -89,7 +113,7 @@ async def process(request: Request) -> Response:
 async def children(request: Request) -> Response:
     """The processes whose parent this is."""
     here = context(request)
-    return Json(_describe(here, here.pipeline.table.children(params.path_pid(request, "ppid"))))
+    return _array(here, here.pipeline.table.children(params.path_pid(request, "ppid")))
 
 
 async def graph(request: Request) -> Response:
