@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -95,7 +96,7 @@ class Ingest:
         try:
             self._work()
         except BaseException as error:  # whatever it is, a daemon without eyes must go down loudly
-            self._tell_loop(lambda failure=error: self._on_failure(failure))
+            self._tell_loop(partial(self._on_failure, error))
         finally:
             self._sight.close()
 

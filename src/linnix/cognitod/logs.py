@@ -68,5 +68,6 @@ def set_up(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("asyncio").setLevel(max(logging.getLogger().level, logging.WARNING))
+    for noisy in ("asyncio", "uvicorn"):
+        logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
     return handler

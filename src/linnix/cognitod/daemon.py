@@ -1,0 +1,183 @@
+"""The composition root: builds the parts, starts them, stops them, in that order.
+
+Owns which sight is used and the life of the process. Refuses everything else. Invariant: whatever was opened is
+closed, in reverse; SIGTERM and SIGINT end in exit code 0 within two seconds, with clients connected or not; a part
+that dies takes the daemon down and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from linnix import __version__
+from linnix.cognitod import listeners, metrics, sinks
+from linnix.cognitod.api import app
+from linnix.cognitod.config import Config
+from linnix.cognitod.detect import Alerts, Engine, rules
+from linnix.cognitod.events import Sight
+from linnix.cognitod.hub import Hub
+from linnix.cognitod.ingest import Ingest
+from linnix.cognitod.kernel import KernelError
+from linnix.cognitod.kernel import open_sight as open_bpf
+from linnix.cognitod.pipeline import Pipeline
+from linnix.cognitod.processes import Table
+from linnix.cognitod.redact import Redactor
+from linnix.cognitod.snapshots import HostReader
+
+log = logging.getLogger(__name__)
+
+BPF_IS_OFF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
+
+
+class StartError(Exception):
+    """The daemon cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What ``--handler`` asked for."""
+
+    jsonl: tuple[Path, ...] = ()
+    rules: Path | None = None
+
+
+def choose_sight(config: Config) -> tuple[Sight, tuple[str, ...]]:
+    """eBPF where it can be used, else what sees most without it; and why something is not seen."""
+    reasons: tuple[str, ...] = (BPF_IS_OFF,)
+    if config.runtime.bpf:
+        try:
+            sight = open_bpf()
+        except KernelError as error:
+            reasons = error.reasons
+        else:
+            return sight, sight.degraded
+    for reason in reasons:
+        log.warning("degraded: %s", reason)
+    from linnix.cognitod.host import fallback
+
+    spare = fallback.open_sight()
+    return spare, (*reasons, *spare.degraded)
+
+
+def load_rules(config: Config, handlers: Handlers) -> list[rules.Rule]:
+    """The rule file that was named, else the rules that ship with the package. ``StartError`` for a bad one."""
+    path = handlers.rules or (Path(config.rules.path) if config.rules.path else None)
+    if path is None:
+        return rules.defaults()
+    try:
+        return rules.load(path)
+    except rules.RuleError as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"cannot read the rule file {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def run(config: Config, handlers: Handlers = Handlers()) -> int:  # noqa: B008: frozen
+    """Run until a signal. 0: stopped on request; 1: a part failed. ``StartError`` and ``ListenError`` before that."""
+    found = load_rules(config, handlers)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, handlers, found))
+
+
+async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]) -> int:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[int] = loop.create_future()
+    closing = asyncio.Event()
+
+    def on_signal(received: signal.Signals) -> None:
+        if over.done():
+            log.error("%s again: giving up on an orderly end", received.name)
+            os._exit(1)
+        log.info("%s: stopping", received.name)
+        over.set_result(0)
+
+    def on_failure(error: BaseException) -> None:
+        log.critical("the ingest thread died", exc_info=error)
+        if not over.done():
+            over.set_result(1)
+
+    async with AsyncExitStack() as stack:
+        sockets = _bind(config, stack)
+        sight, degraded = choose_sight(config)
+        stack.callback(sight.close)
+        hub = Hub()
+        host = HostReader()
+        alerts = sinks.LineFile(config.alerts_file)
+        pipeline = Pipeline(
+            table=Table(retention_ns=config.telemetry.retention_seconds * 10**9),
+            engine=Engine(found),
+            gate=Alerts(found, socket.gethostname()),
+            hub=hub,
+            sight_name=sight.name,
+            degraded=degraded,
+            read_counters=sight.counters,
+            on_alert=(sinks.alert_sink(alerts),),
+        )
+        apps = app.build(pipeline, config, closing=closing, registry=metrics.build(pipeline))
+        ingest = Ingest(
+            sight,
+            pipeline,
+            loop,
+            read_snapshot=host.read_snapshot,
+            read_texts=host.read_texts,
+            redact=Redactor(config.privacy.redact_patterns),
+            interval_s=config.telemetry.sample_interval_ms / 1000,
+            on_failure=on_failure,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal, number)
+        files = [_follow(pipeline, path) for path in handlers.jsonl]
+        ingest.start()
+        servers = listeners.Servers()
+        await servers.start(apps.api, sockets.api)
+        await servers.start(apps.operational, sockets.operational)
+        log.info("cognitod %s sees processes through %s, %d rules", __version__, sight.name, len(found))
+        log.info("API on http://%s, metrics on http://%s", *_told(config))
+        gc.collect()
+        gc.freeze()  # what start-up made stays: later collections need not look at it
+
+        code = await over
+
+        if not ingest.stop():
+            log.error("the ingest thread did not end in time")
+            code = 1
+        closing.set()
+        hub.close()
+        await asyncio.gather(servers.stop(), *files)
+    log.info("stopped")
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Sockets:
+    api: list[socket.socket]
+    operational: list[socket.socket]
+
+
+def _bind(config: Config, stack: AsyncExitStack) -> _Sockets:
+    api = [stack.enter_context(listeners.bind_tcp("api.listen_addr", config.api.listen_addr))]
+    addr = config.outputs.metrics_listen_addr
+    operational = [stack.enter_context(listeners.bind_tcp("outputs.metrics_listen_addr", addr))]
+    if config.api.unix_socket:
+        api.append(stack.enter_context(listeners.unix_socket(Path(config.api.unix_socket))))
+    return _Sockets(api, operational)
+
+
+def _follow(pipeline: Pipeline, path: Path) -> asyncio.Task[None]:
+    subscription = sinks.subscribe_all(pipeline)
+    return asyncio.create_task(sinks.write_events(pipeline, subscription, sinks.LineFile(path)))
+
+
+def _told(config: Config) -> tuple[str, str]:
+    return config.api.listen_addr, config.outputs.metrics_listen_addr
