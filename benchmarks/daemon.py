@@ -165,7 +165,7 @@ def main() -> int:
             row: dict[str, object] = {**idle(process, args.seconds, args.rounds), **storm(process)}
             time.sleep(2)
             status = get(url + "/status")
-            row["losses"] = status.get("losses")
+            row["losses"] = status["coverage"]["lost"]
             row["transport"] = status.get("transport")
             rows["cognitod"] = row
         for name in filter(None, args.others.split(",")):

@@ -135,3 +135,8 @@ def test_a_long_batch_leaves_in_chunks_and_in_order() -> None:
     assert [chunk.count(b"data: ") for chunk in chunks] == [frames.CHUNK, frames.CHUNK, 1]
     told = [wire.msgspec.json.decode(line[6:])["pid"] for line in b"".join(chunks).split(b"\n\n") if line]
     assert told == list(range(n))
+
+
+def test_lines_of_a_file_are_the_same_objects_without_the_framing() -> None:
+    fork = one(event(Kind.FORK))
+    assert b"".join(frames.event_lines(fork, places, GIB)) == encoded(fork).removeprefix(b"data: ")[:-1]
