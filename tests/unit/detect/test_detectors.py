@@ -25,6 +25,7 @@ def rule(detector: str, **settings: object) -> str:
 
 
 FORKS = rule("forks_per_sec", threshold=10, duration=2)
+RATE = rule("forks_per_sec", threshold=5, duration=20)
 BURST = rule("fork_burst", threshold=30, window_seconds=5)
 TREE = rule("runaway_tree", threshold=25, window_seconds=15)
 JOBS = rule("short_job_flood", threshold=40, window_seconds=30, max_exec_duration_ms=500)
@@ -93,6 +94,19 @@ def reused_pid(w: World) -> None:
     w.gone(old)
     w.process(300, "innocent", start_ns=old["start_ns"] + 5)
     w.step()
+
+
+def over(w: World) -> None:
+    """A loop in a session forks for ten seconds and ends. Its shell, and what runs beside it, did not."""
+    w.process(500, "bash")
+    loop, cron = w.process(501, "loop", 500), w.process(502, "cron", 500)
+    for second in range(40):
+        if second == 10:
+            w.gone(loop)
+        if second < 10:
+            w.fork(loop, 20)
+        w.fork(cron)
+        w.step()
 
 
 def orphaned(w: World) -> None:
@@ -264,7 +278,8 @@ STORIES = [
     Story("two_forkers_without_common_parent", BURST, two_sessions, {("r", "fork_storm", None)}),
     Story("a_fork_bomb_of_the_dying", BURST, fork_bomb, {("r", "fork_storm", 600)}),
     Story("linnix_is_never_the_culprit_of_forks", BURST, own_forks, {("r", "fork_storm", None)}),
-    Story("forks_of_a_pid_since_reused", BURST, reused_pid, {("r", "fork_storm", None)}),
+    Story("forks_of_a_pid_since_reused", BURST, reused_pid, {("r", "fork_storm", 300)}),
+    Story("no_one_else_is_accused_when_it_is_over", RATE, over, {("r", "fork_storm", 501)}),
     Story("forks_of_an_unknown_process", BURST, orphaned, {("r", "fork_storm", None)}),
     Story("a_tree", TREE, stress_ng, {("r", "runaway_tree", 400)}),
     Story("a_tree_of_one", TREE, forks(25), {("r", "runaway_tree", 300)}),

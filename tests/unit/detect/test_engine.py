@@ -110,10 +110,10 @@ def test_a_storm_beyond_what_is_kept_has_a_shorter_window_and_the_right_rate() -
     shell = w.process(300, "sh")
     for _ in range(40):
         w.now_ns += 100 * MS
-        w.fork(shell, 1000)
+        w.fork(shell, 2048)
     w.observe()
     evidence = w.last[0].evidence
-    assert (evidence["forks"], evidence["window_s"], evidence["forks_per_s"]) == (16_384.0, 1.6, 10_240.0)
+    assert (evidence["forks"], evidence["window_s"], evidence["forks_per_s"]) == (65_536.0, 3.1, 21_140.6)
 
 
 def test_usage_is_judged_once_a_sample_however_many_batches_come() -> None:
@@ -217,3 +217,49 @@ def test_a_reused_pid_is_another_offender() -> None:
     alert = alerts.admit(w.step().last[0], w.now_ns)
     assert alert is not None
     assert (alert.id, alert.finding.comm) == ("alert-2", "second")
+
+
+def test_a_process_that_exits_closes_what_was_found_of_its_usage() -> None:
+    w = World(CPU)
+    busy = w.process(300, "busy", cpu=99)
+    w.step(times=7)
+    assert len(w.engine.open_findings(w.now_ns)) == 1
+    w.gone(busy)
+    w.step()
+    assert w.engine.open_findings(w.now_ns) == []
+
+
+def test_a_rule_is_silent_while_a_graver_one_says_the_same_of_the_same_process() -> None:
+    mild = CPU.replace("name: hog", "name: warm").replace("threshold: 80", "threshold: 60").replace("medium", "low")
+    w = World(CPU + "\n" + mild)
+    busy = w.process(300, "busy", cpu=70)
+    told = []
+    for n in range(24):
+        busy["cpu_pct"] = 99.0 if 8 <= n < 16 else 70.0
+        told.append({finding.rule for finding in w.step().last})
+    # The graver one stays open for ten seconds after it last held, which is longer than the story.
+    assert told == [set()] * 5 + [{"warm"}] * 8 + [{"hog"}] * 3 + [set()] * 8
+    assert [f.rule for f in w.engine.open_findings(w.now_ns)] == ["hog", "warm"]
+
+
+def test_a_storm_that_was_over_before_anyone_looked_is_its_maker_s_who_has_gone() -> None:
+    w = World(BURST)
+    old = w.process(300, "sh")
+    w.fork(old, 40)
+    w.gone(old)
+    w.process(300, "innocent", start_ns=old["start_ns"] + 5)
+    w.step()
+    assert [(f.pid, f.start_ns, f.comm) for f in w.last] == [(300, old["start_ns"], "sh")]
+
+
+def test_the_culprit_does_not_flicker_between_a_process_and_its_ancestors() -> None:
+    w = World("- {name: full, detector: system_cpu_pct, threshold_pct: 90, duration: 0}")
+    w.host["cpu_pct"] = 99.0
+    w.process(300, "make")
+    one = w.process(301, "cc1", 300)
+    two = w.process(302, "ld", 300)
+    named = []
+    for share in (60, 45, 40, 30, 45, 60):
+        one["cpu_pct"], two["cpu_pct"] = share, 100.0 - share
+        named.append(w.step().last[0].pid)
+    assert named == [301, 301, 301, 302, 302, 302]

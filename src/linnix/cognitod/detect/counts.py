@@ -3,6 +3,9 @@
 Owns the thresholds' meaning and who is behind the events: the parent that forks, or the nearest ancestor it shares
 with the others. Refuses single children: they die by design. Invariant: threads are never counted, because no event
 tells of them.
+
+A window remembers what is over. So a condition holds only while events keep coming, and who is behind them is told
+from the latest: else, once a storm has ended with its culprit, its ancestors would be accused in turn.
 """
 
 from __future__ import annotations
@@ -14,11 +17,20 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.detect.lineage import Holder, Lineage
 from linnix.cognitod.detect.params import ForkBurst, ForksPerSec, RunawayTree, ShortJobFlood
-from linnix.cognitod.detect.view import Hit, View, Who
+from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.cognitod.events import Array
 
 #: Parents are looked up for at most this many events of a window: enough for shares, and bounded.
 _ATTRIBUTED = 16_384
+
+
+#: The latest part of a window, as a share of it, and at least so many seconds.
+_LATEST_SHARE = 0.2
+_LATEST_S = 2.0
+#: Events keep coming while the latest part has this share of what the threshold would put there.
+_PACE = 0.5
+#: A process that has exited is still named if it lived this long and events ended with it.
+_LONG_LIVED_NS = 2_000_000_000
 
 
 @dataclass
@@ -29,6 +41,7 @@ class HostForks:
     needed: float
     window_s: float
     sampled: bool = False
+    _behind: Holder | None = None
 
     @classmethod
     def per_second(cls, params: ForksPerSec) -> HostForks:
@@ -43,9 +56,11 @@ class HostForks:
     def observe(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process behind the forks where there is one."""
         forks, window_s = view.recent.forks.window(view.now_ns, self.window_s)
-        if len(forks) < self.needed:
+        latest = _latest(forks, view.now_ns, self.needed, self.window_s)
+        if not len(latest):
+            self._behind = None
             return []
-        behind = _behind(forks, view.forkers)
+        self._behind = _find_behind(latest, view.forkers, self._behind)
         evidence = {
             "forks": float(len(forks)),
             "forks_per_s": round(len(forks) / window_s, 1),
@@ -54,7 +69,7 @@ class HostForks:
             "threshold": float(self.needed),
         }
         message = f"{len(forks)} forks in {window_s:g} s ({evidence['forks_per_s']:g}/s)"
-        return [_hit(self.cls, message, behind, evidence)]
+        return [_hit(self.cls, message, self._behind, evidence)]
 
 
 @dataclass
@@ -65,15 +80,17 @@ class TreeForks:
     sampled: bool = False
 
     def observe(self, view: View) -> list[Hit]:
-        """A hit for each process that reaches it and has no descendant that does."""
+        """A hit for each process that reaches it, still forks, and has no descendant that does."""
         threshold = self.params.threshold
         forks, window_s = view.recent.forks.window(view.now_ns, self.params.window_seconds)
-        if len(forks) < threshold:
+        latest = _latest(forks, view.now_ns, threshold, self.params.window_seconds)
+        if not len(latest):
             return []
         tree = view.forkers
         totals = np.array(tree.totals(_by_parent(forks, tree)))
+        going_on = np.array(tree.totals(_by_parent(latest, tree))) > 0
         hits = []
-        for at in tree.nearest(tree.eligible() & (totals >= threshold)):
+        for at in tree.nearest(tree.eligible() & (totals >= threshold) & going_on):
             evidence = {"forks": float(totals[at]), "window_s": window_s, "threshold": float(threshold)}
             message = f"{int(totals[at])} forks in {window_s:g} s by one process and its descendants"
             hits.append(Hit(cls=self.params.cls, message=message, culprit=Who.of(tree.rows[at]), evidence=evidence))
@@ -86,14 +103,18 @@ class ShortJobs:
 
     params: ShortJobFlood
     sampled: bool = False
+    _behind: Holder | None = None
 
     def observe(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process that keeps starting them where there is one."""
         limit_ms = self.params.max_exec_duration_ms
         jobs, window_s = view.recent.jobs.window(view.now_ns, self.params.window_seconds)
         jobs = jobs[jobs["lifetime_us"] <= limit_ms * 1000]
-        if len(jobs) < self.params.threshold:
+        latest = _latest(jobs, view.now_ns, self.params.threshold, self.params.window_seconds)
+        if not len(latest):
+            self._behind = None
             return []
+        self._behind = _find_behind(latest, view.forkers, self._behind)
         evidence = {
             "jobs": float(len(jobs)),
             "short_jobs_per_s": round(len(jobs) / window_s, 1),
@@ -102,11 +123,31 @@ class ShortJobs:
             "threshold": float(self.params.threshold),
         }
         message = f"{len(jobs)} programs lived at most {limit_ms:g} ms, in {window_s:g} s"
-        return [_hit(self.params.cls, message, _behind(jobs, view.forkers), evidence)]
+        return [_hit(self.params.cls, message, self._behind, evidence)]
 
 
-def _behind(events: Array, tree: Lineage) -> Holder | None:
-    return tree.holder(_by_parent(events[-_ATTRIBUTED:], tree))
+def _latest(events: Array, now_ns: int, needed: float, window_s: float) -> Array:
+    """The latest of the events if they reach the number and keep coming, else none."""
+    if len(events) < needed:
+        return events[:0]
+    latest_s = max(window_s * _LATEST_SHARE, _LATEST_S)
+    if latest_s >= window_s:
+        return events
+    latest = events[events["ts_ns"] > now_ns - round(latest_s * NS)]
+    return latest if len(latest) >= needed * latest_s / window_s * _PACE else events[:0]
+
+
+def _find_behind(events: Array, tree: Lineage, before: Holder | None) -> Holder | None:
+    events = events[-_ATTRIBUTED:]
+    weights = _by_parent(events, tree)
+    if len(weights) and weights.max() > len(events) / 2:
+        top = tree.rows[int(np.argmax(weights))]
+        ended_ns = int(top["exit_ns"])
+        if not top["alive"] and not top["own"] and ended_ns - int(top["first_ns"]) >= _LONG_LIVED_NS:
+            after = np.count_nonzero(events["ts_ns"] > ended_ns)
+            if after < len(events) / 10:
+                return Holder(top, float(weights.max()) / len(events))
+    return tree.holder(weights, whole=float(len(events)), before=before)
 
 
 def _by_parent(events: Array, tree: Lineage) -> NDArray[np.float64]:

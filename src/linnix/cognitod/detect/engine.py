@@ -21,10 +21,11 @@ from linnix.cognitod.detect.growth import Growth
 from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
-from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies
+from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies, identities
 from linnix.cognitod.detect.view import NS, Detector, Hit, View
 from linnix.cognitod.events import EXEC_TEXT, Array
 from linnix.cognitod.model import Activity, Finding, Rows, Snapshot, text
+from linnix.insight.classes import SEVERITIES
 
 #: Open findings kept; a rule that finds something in every process of a large host must not grow without end.
 MAX_OPEN = 1024
@@ -37,6 +38,7 @@ class _Open:
     finding: Finding
     last_ns: int
     keep_ns: int
+    sampled: bool
 
 
 class Engine:
@@ -71,6 +73,8 @@ class Engine:
             self._sample_gap_ns = max(snapshot.ts_ns - self._sampled_ns, 0) if self._sampled_ns >= 0 else 0
             self._sampled_ns = snapshot.ts_ns
         view = View(events, texts, rows, snapshot, activity, now_ns, self._recent)
+        if sampled:
+            self._close_exited(view.living)
         found = [
             self._note(rule, detector, hit, view)
             for rule, detector in self._detectors
@@ -78,7 +82,18 @@ class Engine:
             for hit in detector.observe(view)
         ]
         self._expire(now_ns)
-        return found
+        return self._untold(found)
+
+    def _untold(self, found: list[Finding]) -> list[Finding]:
+        """Without those of which a graver rule says the same already: they have nothing to add."""
+        gravest: dict[_Said, int] = {}
+        for said, grave in (_said(entry.finding) for entry in self._open.values()):
+            gravest[said] = max(grave, gravest.get(said, grave))
+        return [
+            finding
+            for finding, (said, grave) in zip(found, map(_said, found), strict=True)
+            if grave >= gravest.get(said, grave)
+        ]
 
     def open_findings(self, now_ns: int) -> list[Finding]:
         """What holds now, or did so less than the rule's ``keep_firing`` ago; in order of rule and offender."""
@@ -98,13 +113,29 @@ class Engine:
             # Whom it was could not be told before, and now it can.
             self._open.pop(_key(rule.name, None, None), None)
         if before is not None or len(self._open) < MAX_OPEN:
-            self._open[finding.key] = _Open(finding, view.now_ns, keep_ns)
+            self._open[finding.key] = _Open(finding, view.now_ns, keep_ns, detector.sampled)
         return finding
+
+    def _close_exited(self, living: Rows) -> None:
+        """What a process that has exited used is of the past, whatever its rule would keep open."""
+        alive = set(identities(living)) if any(entry.sampled for entry in self._open.values()) else set()
+        for key, entry in list(self._open.items()):
+            pid, start_ns = entry.finding.pid, entry.finding.start_ns
+            if entry.sampled and pid is not None and start_ns is not None and (pid, start_ns) not in alive:
+                del self._open[key]
 
     def _expire(self, now_ns: int) -> None:
         gone = [key for key, entry in self._open.items() if now_ns - entry.last_ns > entry.keep_ns]
         for key in gone:
             del self._open[key]
+
+
+_Said = tuple[str, int | None, int | None]
+
+
+def _said(finding: Finding) -> tuple[_Said, int]:
+    """What a finding says, whatever rule it is of, and how grave that is."""
+    return (finding.cls, finding.pid, finding.start_ns), SEVERITIES.index(finding.severity)
 
 
 def build(params: known.Params) -> Detector:
@@ -148,7 +179,7 @@ def _recent(rules: Sequence[Rule]) -> Recent:
                 forks = max(forks, threshold)
             case known.ShortJobFlood(threshold=threshold, max_exec_duration_ms=limit_ms):
                 jobs, max_job_us = max(jobs, threshold), max(max_job_us, round(limit_ms * 1000))
-    return Recent(forks=max(16_384, 2 * forks), jobs=max(8192, 2 * jobs), max_job_us=max_job_us)
+    return Recent(forks=max(65_536, 2 * forks), jobs=max(32_768, 2 * jobs), max_job_us=max_job_us)
 
 
 def _finding(rule: Rule, hit: Hit, view: View) -> Finding:

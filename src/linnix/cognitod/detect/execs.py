@@ -13,12 +13,15 @@ from statistics import median
 
 import numpy as np
 
+from linnix.cognitod.detect.lineage import Holder
 from linnix.cognitod.detect.params import ExecRate
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.cognitod.events import Array, Kind
 from linnix.cognitod.model import text
 
 _WINDOW_S = 60
+#: It still goes on while this latest part of the window has half of what the rate would put there.
+_LATEST_S = 12
 _KEPT = 8192
 
 
@@ -39,6 +42,7 @@ class Execs:
         self._params = params
         self._pattern = re.compile(params.regex)
         self._runs: OrderedDict[tuple[int, int], _Run] = OrderedDict()
+        self._behind: Holder | None = None
 
     def observe(self, view: View) -> list[Hit]:
         """One hit while execs of the last minute reach the rate and their median life is short enough."""
@@ -53,11 +57,15 @@ class Execs:
         middle_s = median(lived) / NS
         if middle_s > self._params.median_lifetime:
             return []
+        latest = [run for run in runs if run.ts_ns > view.now_ns - _LATEST_S * NS]
+        if len(latest) < self._params.rate_per_min * _LATEST_S / _WINDOW_S / 2:
+            return []
         tree = view.forkers
-        ppids = np.array([run.ppid for run in runs], np.uint32)
-        starts = np.array([run.parent_start_ns for run in runs], np.uint64)
+        ppids = np.array([run.ppid for run in latest], np.uint32)
+        starts = np.array([run.parent_start_ns for run in latest], np.uint64)
         at = tree.indices(ppids, starts)
-        behind = tree.holder(np.bincount(at[at >= 0], minlength=len(tree.rows)).astype(np.float64))
+        weights = np.bincount(at[at >= 0], minlength=len(tree.rows)).astype(np.float64)
+        behind = self._behind = tree.holder(weights, whole=float(len(latest)), before=self._behind)
         evidence = {
             "execs": float(len(runs)),
             "window_s": float(_WINDOW_S),

@@ -68,21 +68,38 @@ class Lineage:
         eligible: NDArray[np.bool_] = rows["alive"] & ~rows["kthread"] & ~rows["own"] & (rows["pid"] > 1)
         return eligible
 
-    def holder(self, weights: NDArray[np.float64]) -> Holder | None:
-        """The eligible process lowest in the tree that, with its descendants, holds more than half of all weight;
-        None where there is none.
+    def holder(
+        self, weights: NDArray[np.float64], *, whole: float | None = None, before: Holder | None = None
+    ) -> Holder | None:
+        """The eligible process lowest in the tree that, with its descendants, holds more than half of the whole (all
+        weight, unless more is known to be elsewhere); None where there is none.
+
+        ``before`` is who was found last time: it stays while it holds a third, so that the answer does not flicker,
+        unless one of its descendants turns out to hold more than half.
         """
-        whole = float(weights.sum())
-        if whole <= 0:
+        whole = float(weights.sum()) if whole is None else whole
+        if whole <= 0 or not len(weights):
             return None
         totals = np.array(self.totals(weights))
-        candidates = np.flatnonzero(self.eligible() & (totals > whole / 2))
-        if not len(candidates):
-            return None
+        eligible = self.eligible()
+        candidates = np.flatnonzero(eligible & (totals > whole / 2))
         # Two subtrees cannot both hold more than half, so the candidates are one line of descent: the youngest is
         # the lowest.
-        at = int(candidates[np.argmax(self._starts[candidates])])
-        return Holder(self.rows[at], float(totals[at]) / whole)
+        found = int(candidates[np.argmax(self._starts[candidates])]) if len(candidates) else -1
+        kept = -1 if before is None else self._at(before.row)
+        if kept >= 0 and eligible[kept] and totals[kept] >= whole / 3 and not self._descends(found, kept):
+            found = kept
+        return None if found < 0 else Holder(self.rows[found], min(float(totals[found]) / whole, 1.0))
+
+    def _at(self, row: np.void) -> int:
+        """Index of the same process among these rows, -1 if it is gone."""
+        same = np.flatnonzero((self._pids == row["pid"]) & (self._starts == row["start_ns"]))
+        return int(same[0]) if len(same) else -1
+
+    def _descends(self, index: int, ancestor: int) -> bool:
+        while index >= 0 and index != ancestor:
+            index = self.parents[index]
+        return index >= 0
 
     def nearest(self, marked: NDArray[np.bool_]) -> list[int]:
         """Of the marked rows those without a marked descendant, in order of pid."""

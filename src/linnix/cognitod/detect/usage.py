@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod.detect.lineage import Holder
 from linnix.cognitod.detect.params import CpuPct, SubtreeCpuPct, SubtreeRssMb, SystemCpuPct, ZombieCount
 from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
 from linnix.cognitod.model import Rows
@@ -162,6 +163,7 @@ class HostCpu:
 
     def __init__(self, params: SystemCpuPct) -> None:
         self._params = params
+        self._behind: Holder | None = None
         self._held: Held[None] = Held(params.duration)
 
     def observe(self, view: View) -> list[Hit]:
@@ -169,11 +171,12 @@ class HostCpu:
         cpu_pct, threshold = view.snapshot.cpu_pct, self._params.threshold_pct
         held = self._held.update([None] if cpu_pct > threshold else [], view.now_ns)
         if not held:
+            self._behind = None
             return []
         for_s = (view.now_ns - held[None]) / NS
         evidence = {"host_cpu_pct": round(cpu_pct, 1), "threshold": threshold, "for_s": round(for_s, 1)}
         message = f"the host's cores are {cpu_pct:.0f} % busy, above {threshold:g} % for {for_s:.0f} s"
-        behind = view.tree.holder(view.tree.rows["cpu_pct"].astype(np.float64))
+        behind = self._behind = view.tree.holder(view.tree.rows["cpu_pct"].astype(np.float64), before=self._behind)
         culprit = None
         if behind is not None:
             culprit = Who.of(behind.row)
