@@ -20,6 +20,7 @@ _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._:-]*\.(?:service|slice|scope)", re.
 
 # In the order of the answer: look first, then, if there is something to be done, the remedy.
 STEPS = ("look", "remedy")
+GENERIC = frozenset(["status", "overview"])  # recommended only where nothing more telling is
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +167,10 @@ ACTIONS: dict[str, Action] = {a.id: a for a in (*_LOOK, *_REMEDY)}
 
 def admissible(scope: Scope, step: str) -> tuple[Action, ...]:
     """The actions that may be recommended at ``step``, best first."""
-    return tuple(a for a in ACTIONS.values() if a.step == step and a.holds(scope))
+    held = tuple(a for a in ACTIONS.values() if a.step == step and a.holds(scope))
+    return tuple(a for a in held if a.id not in GENERIC) or held
 
 
-def is_optional(step: str) -> bool:
-    """Whether an answer may leave ``step`` out."""
+def is_optional(_: Scope, step: str) -> bool:
+    """Whether an answer may leave ``step`` out although something could be recommended."""
     return step == "remedy"

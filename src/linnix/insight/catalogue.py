@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from linnix.insight.judge import CALM_PCT, MEMORY_PCT, SPIN_MAX_PCT
+from linnix.insight.judge import CALM_PCT, MEMORY_PCT, SATURATED_PCT, SPIN_MAX_PCT
 from linnix.insight.scope import REFERENCE, Scope, Value
 
 # In the order of the answer. ``rest`` may be left out; ``blind`` is said where, and only where, Linnix is degraded.
@@ -25,7 +25,7 @@ CPU = frozenset(["cpu_spin", "cpu_saturation"])
 MEMORY = frozenset(["mem_leak", "oom_risk", "oom_kill", "swap_thrash"])
 STORAGE = frozenset(["io_saturation", "fsync_storm"])
 BIRTHS = frozenset(["fork_storm", "short_job_flood", "runaway_tree", "crash_loop", "zombie_pileup"])
-MUST = frozenset(["own", "busiest", "blind"])  # said wherever they hold
+MUST = frozenset(["crowd", "herd", "own", "exhausts", "busiest", "second", "blind"])  # said wherever they hold
 GENERIC = frozenset(["ruled", "found", "measured"])  # said only where nothing more telling holds
 BUSY_PCT = 0.1  # percent of one core: below this nobody is called busy
 
@@ -151,7 +151,7 @@ def _load_over(s: Scope) -> bool:
 
 _WHAT = (
     # cpu
-    _clause("loops", "what", "cpu_spin", "{P} has been looping for {F.age_s}: it uses {P.cpu_pct} of one core.",
+    _clause("loops", "what", "cpu_spin", "{P} has kept a core busy for {F.age_s}: it uses {P.cpu_pct} of it.",
             _p(lambda p: p.cpu_pct >= 50)),
     _clause("spins", "what", "cpu_spin", "{P} keeps a core busy: it uses {P.cpu_pct} of one core.",
             _p(lambda p: 50 <= p.cpu_pct < SPIN_MAX_PCT)),
@@ -159,12 +159,16 @@ _WHAT = (
             "{C.count} {C.comm} processes use {C.cpu_pct} of one core together; the busiest is {P} with {P.cpu_pct}.",
             _heads("C", "cpu_pct")),
     _clause("leads", "what", "cpu_saturation",
-            "{P} takes most of a host that is {S.cpu_pct} busy: it uses {P.cpu_pct} of one core.",
+            "{P} is the busiest process of a host that is {S.cpu_pct} busy: it uses {P.cpu_pct} of one core.",
             lambda s: _is_busiest(s) and s.facts.host.cpu_pct >= 70),
     _clause("fills", "what", "cpu_saturation",
-            "{P} uses {P.cpu_pct} of one core, and the host is {S.cpu_pct} busy."),
+            "{P} uses {P.cpu_pct} of one core, and the host is {S.cpu_pct} busy.",
+            lambda s: s.process is not None and (s.finding is None or s.process.cpu_pct >= 20)),
+    _clause("tree", "what", CPU, "{P} and the processes below it use {F.subtree_cpu_pct} of one core together."),
+    _clause("family", "what", CPU, "{P} and the processes below it take {F.share_pct} of all CPU time in use."),
     _clause("steals", "what", "noisy_neighbour", "{P} ran while {V} waited {D.task_ms} for {D.resource}."),
-    _clause("quota", "what", "cgroup_throttle", "{P} is held back by the CPU quota of its own cgroup {P.cgroup}."),
+    _clause("quota", "what", "cgroup_throttle",
+            "{P} is held back by the CPU quota of its cgroup {P.cgroup}; it uses {P.cpu_pct} of one core."),
     # births
     _clause("storm", "what", "fork_storm",
             "{P} drives a fork storm: {P.forks_per_s} of the host's {S.forks_per_s} forks a second are its own.",
@@ -175,18 +179,20 @@ _WHAT = (
     _clause("shortlived", "what", "short_job_flood crash_loop",
             "{P} starts {P.short_jobs_per_s} processes a second that live less than a second.",
             _p(lambda p: p.short_jobs_per_s >= 1)),
+    _clause("clan", "what", "fork_storm short_job_flood",
+            "{P} and its descendants make {F.share_pct} of the host's {S.forks_per_s} forks a second."),
     _clause("forks", "what", "fork_storm runaway_tree crash_loop short_job_flood",
             "{P} keeps forking: {P.forks_per_s} children a second.", _p(lambda p: p.forks_per_s >= 1)),
     # memory
     _clause("leaks", "what", "mem_leak",
             "{P} keeps growing: by {R.delta} in {R.window_s}, and it now holds {P.rss_bytes}."),
     _clause("grows", "what", "mem_leak", "{P} grew by {P.rss_delta_bytes} and now holds {P.rss_bytes}.",
-            _p(lambda p: p.rss_delta_bytes > 0)),
+            lambda s: s.process is not None and s.process.rss_delta_bytes > 0 and s.growth is None),
     _clause("herd", "what", "oom_risk",
             "{C.count} {C.comm} processes hold {C.mem_pct} of memory together; the largest is {P} with {P.rss_bytes}.",
             _heads("C", "mem_pct")),
     _clause("hoards", "what", "oom_risk swap_thrash oom_kill",
-            "{P} holds most of a memory that is {S.mem_pct} used: {P.rss_bytes} of {S.mem_total_bytes}.",
+            "{P} holds more memory than any other process, {P.rss_bytes}; of the host's, {S.mem_pct} is used.",
             lambda s: s.process is not None and s.process is s.biggest and s.facts.host.mem_pct >= 50),
     _clause("holds", "what", "oom_risk swap_thrash oom_kill",
             "{P} holds {P.rss_bytes} while memory is {S.mem_pct} used."),
@@ -205,8 +211,8 @@ _WHAT = (
     # the rest
     _clause("threads", "what", "thread_leak", "{P} has {P.threads} threads, and their number keeps growing.",
             lambda s: s.finding is not None),
-    _clause("unreaped", "what", "zombie_pileup", "{P} does not reap its dead children.",
-            lambda s: s.finding is not None),
+    _clause("unreaped", "what", "zombie_pileup",
+            "{P} does not reap its dead children: {F.of_culprit} wait for it."),
     _clause("calm", "what", "normal", "Nothing is wrong; the busiest process is {P} with {P.cpu_pct} of one core.",
             lambda s: _is_busiest(s) and s.process is not None and s.process.cpu_pct >= BUSY_PCT),
     _clause("easy", "what", "normal",
@@ -217,8 +223,11 @@ _WHAT = (
             _p(lambda p: p.cpu_pct < BUSY_PCT)),
     _clause("empty", "what", "normal", "Nothing is wrong that these facts can show.", _no_process),
     _clause("unclear", "what", "unknown",
-            "Something that fits no known class holds this host up; the busiest process is {P} with {P.cpu_pct} of one core.",
+            "The host is held up by what fits no known class; its busiest process is {P} with {P.cpu_pct} of one core.",
             _is_busiest),
+    _clause("shared", "what", "unknown",
+            "The cores are {S.cpu_pct} busy and no one process fills them; the busiest is {P} with {P.cpu_pct} of one.",
+            lambda s: _is_busiest(s) and s.facts.host.cpu_pct >= SATURATED_PCT),
     _clause("ruled", "what", None,
             "{P} is named by a rule ({S.class}); it uses {P.cpu_pct} of one core and {P.rss_bytes}.",
             lambda s: s.finding is not None),
@@ -236,6 +245,7 @@ _PROOF = (
     _clause("rates", "proof", BIRTHS, "The host sees {S.execs_per_s} execs and {S.exits_per_s} exits a second."),
     _clause("single", "proof", CPU, "It has a single thread, so one core is all it can take.",
             _p(lambda p: p.threads == 1 and 80 <= p.cpu_pct <= 115)),
+    _clause("exhausts", "proof", "mem_leak", "At this rate the host's memory lasts for {F.exhausted_in_s} more."),
     _clause("share", "proof", CPU, "That is {P.cpu_share} of all CPU time in use.", _p(lambda p: p.cpu_pct >= 20)),
     _clause("share_mem", "proof", MEMORY, "That is {P.mem_pct} of the host's memory.", _p(lambda p: p.mem_pct >= 1)),
     _clause("growth", "proof", "oom_risk oom_kill swap_thrash", "It grew by {P.rss_delta_bytes} of late.",
@@ -259,7 +269,7 @@ _STALL = (
             _psi("psi_mem")),
     _clause("wait_io", "stall", None, "Processes were waiting on storage for {S.psi_io} of the last 10 s.",
             lambda s: s.cls not in STORAGE and _psi("psi_io")(s)),
-    _clause("wait_all", "stall", STORAGE, "For {S.psi_io_full} of the time nothing but waiting for storage was left to do.",
+    _clause("wait_all", "stall", STORAGE, "For {S.psi_io_full} of the time everything at work waited on storage.",
             lambda s: (s.psi("psi_io_full") or 0.0) >= CALM_PCT),
     _clause("wait_rest", "stall", STORAGE, "Waiting on CPU takes {S.psi_cpu} of the time, on memory {S.psi_mem}."),
     _clause("no_wait", "stall", None,
@@ -319,13 +329,13 @@ CLAUSES: dict[str, Clause] = {c.id: c for c in (*_WHAT, *_PROOF, *_STALL, *_ALSO
 
 def admissible(scope: Scope, slot: str) -> tuple[Clause, ...]:
     """The clauses that hold in ``slot``, best first. One that must be said stands alone."""
-    if slot == "rest" and scope.facts.degraded:
-        return ()  # its place is taken by what Linnix cannot see
     held = tuple(c for c in CLAUSES.values() if c.slot == slot and c.holds(scope))
     must = tuple(c for c in held if c.id in MUST)
+    if slot == "rest" and scope.facts.degraded:
+        return must  # what Linnix cannot see takes the place of all else
     return must or tuple(c for c in held if c.id not in GENERIC) or held
 
 
-def is_optional(slot: str) -> bool:
+def is_optional(scope: Scope, slot: str) -> bool:
     """Whether an answer may leave ``slot`` out although something could be said there."""
-    return slot == "rest"
+    return slot == "rest" and not any(c.id in MUST for c in admissible(scope, slot))

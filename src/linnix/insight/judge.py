@@ -15,13 +15,13 @@ from linnix.insight.facts import Facts, Finding, Process
 from linnix.insight.scope import Scope, busiest_first
 
 # Percent of one core from which a process counts as looping, and above which it is more than one thread's worth.
-SPIN_PCT, SPIN_MAX_PCT = 80.0, 150.0
+SPIN_PCT, SPIN_MAX_PCT = 80.0, 120.0
 # Percent of all cores from which the host counts as saturated; a culprit takes this much of a core, and of the whole.
 SATURATED_PCT, SATURATING_PCT, SATURATING_SHARE = 85.0, 50.0, 0.2
 FORKS_PER_S, SHORT_JOBS_PER_S = 50.0, 30.0  # of one parent, sustained over the window
-STORM_PER_S = 500.0  # from here a storm is grave
+STORM_PER_S = 250.0  # from here a storm is grave
 MEMORY_PCT, MEMORY_GRAVE_PCT = 92.0, 97.0
-LEAK_BYTES, LEAK_SHARE = 64_000_000, 0.05  # growth over the trend window, and as a share of what it holds
+GROWTH_BYTES = 64_000_000  # over the trend window; a leak it is only when a detector has watched it for longer
 STALL_CPU_PCT, STALL_MEMORY_PCT, STALL_IO_PCT = 20.0, 10.0, 20.0
 CALM_PCT = 1.0  # pressure below this is no waiting worth a word
 NEAR = 0.9  # a culprit this close to the worst is an equal
@@ -65,10 +65,11 @@ def _cpu(facts: Facts) -> Iterable[_Measured]:
     host, alive = facts.host, [p for p in facts.processes if not p.state.startswith(("Z", "X"))]
     psi = facts.pressure.cpu_some_pct or 0.0
     saturated = host.cpu_pct >= SATURATED_PCT
-    grave = HIGH if psi >= 2 * STALL_CPU_PCT and saturated else MEDIUM if saturated or psi >= STALL_CPU_PCT else LOW
+    # Full cores are what cores are for: never grave by themselves.
+    grave = MEDIUM if saturated or psi >= STALL_CPU_PCT else LOW
     for p in _near((p for p in alive if p.cpu_pct >= SPIN_PCT), lambda p: p.cpu_pct):
         if p.cpu_pct < SPIN_MAX_PCT:
-            yield "cpu_spin", p, min(grave, MEDIUM), p.cpu_pct
+            yield "cpu_spin", p, grave, p.cpu_pct
         if p.cpu_pct >= SPIN_MAX_PCT or saturated:
             yield "cpu_saturation", p, grave, p.cpu_pct
     if saturated:
@@ -101,18 +102,13 @@ def _births(facts: Facts) -> Iterable[_Measured]:
 def _memory(facts: Facts) -> Iterable[_Measured]:
     used = facts.host.mem_pct
     full = HIGH if used >= MEMORY_GRAVE_PCT else MEDIUM
-    by_id = {p.id: p for p in facts.processes}
-    for t in facts.trends:
-        p = by_id.get(t.process or "")
-        if p and t.metric == "rss" and t.direction == "rising" and t.delta >= max(LEAK_BYTES, LEAK_SHARE * p.rss_bytes):
-            yield "mem_leak", p, LOW if used < 80 else full, t.delta
     if used >= MEMORY_PCT:
         for who in _or_nobody(_near(facts.processes, lambda p: p.rss_bytes)):
             yield "oom_risk", who, full, who.rss_bytes if who else 0.0
     some = facts.pressure.memory_some_pct or 0.0
     if some >= STALL_MEMORY_PCT:
         grave = HIGH if (facts.pressure.memory_full_pct or 0.0) >= STALL_MEMORY_PCT else MEDIUM
-        growing = _near(facts.processes, lambda p: p.rss_delta_bytes if p.rss_delta_bytes >= LEAK_BYTES else 0)
+        growing = _near(facts.processes, lambda p: p.rss_delta_bytes if p.rss_delta_bytes >= GROWTH_BYTES else 0)
         for who in _or_nobody(growing or _near(facts.processes, lambda p: p.rss_bytes)):
             yield "swap_thrash", who, grave, some
 
@@ -121,7 +117,7 @@ def _storage(facts: Facts) -> Iterable[_Measured]:
     some = facts.pressure.io_some_pct or 0.0
     if some < STALL_IO_PCT:
         return
-    grave = HIGH if (facts.pressure.io_full_pct or 0.0) >= 2 * STALL_IO_PCT else MEDIUM
+    grave = MEDIUM if (facts.pressure.io_full_pct or 0.0) >= STALL_IO_PCT else LOW
     by_id = {p.id: p for p in facts.processes}
     offenders = [by_id[b.offender] for b in facts.blame if b.resource == "io" and b.offender in by_id]
     # Waiting on a disk is no proof of loading it: without blame nobody is named.
@@ -162,8 +158,9 @@ def _explained(scope: Scope, by: Scope) -> bool:
     return by.process is not None and (scope.process.id == by.process.id or scope.process.ppid == by.process.pid)
 
 
-def _order(scope: Scope) -> tuple[int, int, int]:
-    return (-SEVERITIES.index(scope.severity), scope.finding is None, CAUSES.index(scope.cls))
+def _order(scope: Scope) -> tuple[int, bool, bool, int]:
+    own = scope.process is not None and scope.process.own
+    return (-SEVERITIES.index(scope.severity), scope.finding is None, own, CAUSES.index(scope.cls))
 
 
 def candidates(facts: Facts) -> tuple[Scope, ...]:
@@ -200,4 +197,4 @@ def _quiet(facts: Facts) -> Scope:
         or facts.activity.forks_per_s >= STORM_PER_S
     )
     busiest = next(iter(busiest_first(facts)), None)
-    return Scope(facts, "unknown", busiest, "medium") if held_up else Scope(facts, "normal", busiest, "info")
+    return Scope(facts, "unknown", busiest, "low") if held_up else Scope(facts, "normal", busiest, "info")

@@ -40,12 +40,12 @@ def _choice(scope: Scope, short: bool) -> Choice:
     for slot in catalogue.SLOTS[:1] if short else catalogue.SLOTS:
         held = catalogue.admissible(scope, slot)[: MAX_WHAT if slot == "what" else MAX_OPTIONS]
         if held:
-            why.append(Part(slot, tuple(c.id for c in held), catalogue.is_optional(slot)))
+            why.append(Part(slot, tuple(c.id for c in held), catalogue.is_optional(scope, slot)))
     acts = []
     for step in () if short else actions.STEPS:
         allowed = actions.admissible(scope, step)[:MAX_OPTIONS]
         if allowed:
-            acts.append(Part(step, tuple(a.id for a in allowed), actions.is_optional(step)))
+            acts.append(Part(step, tuple(a.id for a in allowed), actions.is_optional(scope, step)))
     return Choice(scope.cls, scope.process.id if scope.process else "none", tuple(why), tuple(acts))
 
 

@@ -32,7 +32,7 @@ why=WORD,WORD,WORD
 act=WORD,WORD
 A short menu has no act line. Example:
 cls=cpu_spin proc=P1
-why=spins,age,wait_cpu,next,mem_fine
+why=loops,share,wait_cpu,pair,overload
 act=threads,nice
 """
 

@@ -60,6 +60,12 @@ ACTIVITY: dict[str, Format] = {
     "failed_exits_per_s": render.rate,
     "lost_events": render.count,
 }
+EVIDENCE: dict[str, Format] = {  # of those keys that detectors give, the ones a clause speaks of
+    "subtree_cpu_pct": render.percent,
+    "share_pct": render.percent,
+    "of_culprit": render.count,
+    "exhausted_in_s": render.duration,
+}
 PRESSURE = {
     "psi_cpu": "cpu_some_pct",
     "psi_mem": "memory_some_pct",
@@ -236,6 +242,9 @@ class Scope:
     def _finding(self, finding: Finding, field: str) -> Value | None:
         if field == "class":
             return Value(f"{finding.id}.class", finding.cls, CLASSES[finding.cls])
+        if field in EVIDENCE:
+            number = finding.evidence.get(field)
+            return None if number is None else Value(f"{finding.id}.{field}", number, EVIDENCE[field](number))
         age_s = self.facts.timestamp - finding.since
         if field == "age_s" and finding.since > 0 and age_s >= 1:
             return Value(f"{finding.id}.since", finding.since, render.duration(age_s))

@@ -151,12 +151,12 @@ class Checker:
         """Leave the places before ``upto`` empty (all that are open for None), where that is allowed."""
         scope, module = self._scope, catalogue if key == "why" else actions
         places = self._open[key]
+        if upto is not None and upto not in places:
+            raise ValueError(f"place {upto!r} is taken, or out of order")
         while scope and places and places[0] != upto:
             place = places.pop(0)
-            if not module.is_optional(place) and module.admissible(scope, place):
+            if not module.is_optional(scope, place) and module.admissible(scope, place):
                 raise ValueError(f"nothing is said in place {place!r}")
-        if upto is not None and not places:
-            raise ValueError(f"place {upto!r} is taken or out of order")
 
     def _say(self, scope: Scope, value: str) -> None:
         clause = catalogue.CLAUSES.get(value)
