@@ -147,10 +147,11 @@ def serving(handlers: dict[str, Handler]) -> Iterator[Server]:
 
 
 def process(n: int, comm: str = "sleep", **changes: Any) -> wire.Process:
-    values: dict[str, Any] = dict(
-        id=f"P{n}", pid=1000 + n, ppid=1, start_ns=n, comm=comm, uid=0, cpu_pct=0.0, rss_bytes=8 * MB, mem_pct=0.1,
-        rss_delta_bytes=0, threads=1, state="S", age_s=300.0, forks_per_s=0.0,
-    )  # fmt: skip
+    values: dict[str, Any] = {
+        "id": f"P{n}", "pid": 1000 + n, "ppid": 1, "start_ns": n, "comm": comm, "uid": 0, "cpu_pct": 0.0,
+        "rss_bytes": 8 * MB, "mem_pct": 0.1, "rss_delta_bytes": 0, "threads": 1, "state": "S", "age_s": 300.0,
+        "forks_per_s": 0.0,
+    }  # fmt: skip
     return wire.Process(**(values | changes))
 
 
@@ -162,7 +163,9 @@ def host(*processes: wire.Process, cpu_pct: float = 53.0, psi_cpu: float | None 
             hostname="box", kernel="6.12.0", cores=2, mem_total_bytes=8 * GB, mem_used_bytes=2 * GB, swap_total_bytes=0,
             swap_used_bytes=0, cpu_pct=cpu_pct, mem_pct=25.0, load_avg=(1.1, 0.6, 0.3), uptime_s=86400.0,
         ),
-        pressure=wire.Pressure(cpu_some_pct=psi_cpu, memory_some_pct=0.0, memory_full_pct=0.0, io_some_pct=0.0, io_full_pct=0.0),
+        pressure=wire.Pressure(
+            cpu_some_pct=psi_cpu, memory_some_pct=0.0, memory_full_pct=0.0, io_some_pct=0.0, io_full_pct=0.0
+        ),
         activity=wire.Activity(
             window_s=10.0, forks_per_s=1.0, execs_per_s=1.0, exits_per_s=1.0, short_jobs_per_s=0.0,
             failed_exits_per_s=0.0, lost_events=0,
@@ -191,11 +194,11 @@ def system(facts: wire.Facts) -> dict[str, Any]:
     }
 
 
-def daemon(facts: wire.Facts = SPINNING, *, offline: bool = False, **more: Handler) -> dict[str, Handler]:
-    """The routes of a cognitod that sees ``facts``; ``more`` adds routes, as ``alerts=…``."""
+def daemon(seen: wire.Facts = SPINNING, *, offline: bool = False, **more: Handler) -> dict[str, Handler]:
+    """The routes of a cognitod that sees ``seen``; ``more`` adds or replaces routes, as ``alerts=…``."""
     return {
-        "/system": json_reply(system(facts)),
-        "/facts": reply(200, wire.encode(facts)),
+        "/system": json_reply(system(seen)),
+        "/facts": reply(200, wire.encode(seen)),
         "/status": json_reply({"offline": offline}),
         **{f"/{name}": handler for name, handler in more.items()},
     }

@@ -113,7 +113,7 @@ def reasoner(
 
         daemon = Daemon(parse_url(host, "--host"), os.environ.get("LINNIX_API_TOKEN", "").strip() or None)
         sink = Output(colour=not no_color, file=output)
-        with contextlib.closing(sink):
+        with contextlib.closing(sink), contextlib.closing(daemon):
             if insights or alerts or stream:
                 from linnix.reasoner import live
 

@@ -35,6 +35,10 @@ class Daemon:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = Client(url, timeout_s)
 
+    def close(self) -> None:
+        """Close the connection. A stream of ``follow`` closes itself."""
+        self._client.close()
+
     def system(self) -> dict[str, Any]:
         """The body of ``/system``."""
         return self._object("/system")
@@ -78,9 +82,14 @@ class Daemon:
         The request is sent by this call, not by the first ``next``: what happens from now on is in the stream.
         """
         client = Client(self.url, STREAM_SILENCE_S)
-        answer = self._open(client, path, "text/event-stream")
+        try:
+            answer = self._open(client, path, "text/event-stream")
+        except ReasonerError:
+            client.close()
+            raise
         kind = answer.headers.get_content_type()
         if kind != "text/event-stream":
+            client.close()
             raise ReasonerError(
                 f"Failed to follow {path} from {self.url.origin}: got {clean(kind)} instead of an event stream. "
                 "Is that a cognitod?",
@@ -117,11 +126,13 @@ class Daemon:
 
     def _get(self, path: str, timeout_s: float | None = None) -> bytes:
         client = self._client if timeout_s is None else Client(self.url, timeout_s)
-        answer = self._open(client, path, "application/json")
         try:
-            return client.read(answer)
+            return client.read(self._open(client, path, "application/json"))
         except FarEndError as trouble:
             self._unreachable(path, trouble)
+        finally:
+            if client is not self._client:
+                client.close()
 
     def _open(self, client: Client, path: str, accept: str) -> HTTPResponse:
         try:

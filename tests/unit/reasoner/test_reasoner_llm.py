@@ -7,10 +7,10 @@ import socket
 import time
 
 import pytest
-from support.far_end import Handler, Request, completion, delta, ended, events, hang_up, json_reply, reply, serving
 
 from linnix.reasoner.errors import FarEndError
 from linnix.reasoner.llm import COMPLETIONS, End, Endpoint, Question, parse_endpoint
+from support.far_end import Handler, Request, completion, delta, ended, events, hang_up, json_reply, reply, serving
 
 MESSAGES = [{"role": "user", "content": "S cpu=3"}]
 

@@ -7,12 +7,12 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.far_end import hang_up, reply, serving
 
 from linnix.reasoner import sse
 from linnix.reasoner.errors import Exit, FarEndError, ReasonerError
 from linnix.reasoner.llm import parse_endpoint
 from linnix.reasoner.transport import Client, Url, parse_url
+from support.far_end import hang_up, reply, serving
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,9 @@ def test_an_address_is_read_as_people_write_it(text: str, url: Url) -> None:
     assert parse_url(text, "--host") == url
 
 
-@pytest.mark.parametrize("text", ["", "http://", "ftp://host", "http://host:port", "http://host:99999", "http://a b", "http://a\nb"])
+@pytest.mark.parametrize(
+    "text", ["", "http://", "ftp://host", "http://host:port", "http://host:99999", "http://a b", "http://a\nb"]
+)
 def test_what_is_no_address_is_a_usage_error_that_names_the_option(text: str) -> None:
     with pytest.raises(ReasonerError, match="--host") as caught:
         parse_url(text, "--host")
@@ -46,7 +48,10 @@ def test_a_password_in_an_address_is_refused_without_being_repeated() -> None:
     [
         ("http://localhost:8090", "http://localhost:8090/v1/chat/completions"),
         ("http://localhost:8090/v1/", "http://localhost:8090/v1/chat/completions"),
-        ("https://x.example/openai/chat/completions?api-version=1", "https://x.example:443/openai/chat/completions?api-version=1"),
+        (
+            "https://x.example/openai/chat/completions?api-version=1",
+            "https://x.example:443/openai/chat/completions?api-version=1",
+        ),
     ],
 )
 def test_an_endpoint_without_its_path_gets_the_usual_one(written: str, asked: str) -> None:
@@ -97,7 +102,10 @@ def test_each_way_to_fail_has_its_own_words() -> None:
 
 
 def test_a_redirect_is_an_answer_and_never_followed() -> None:
-    with serving({"/": reply(200, b"elsewhere")}) as elsewhere, serving({"/": reply(302, b"", Location=elsewhere.url)}) as server:
+    with (
+        serving({"/": reply(200, b"elsewhere")}) as elsewhere,
+        serving({"/": reply(302, b"", Location=elsewhere.url)}) as server,
+    ):
         client = Client(parse_url(server.url, "--host"), timeout_s=5)
         assert client.open("GET", "/", {"Authorization": "Bearer secret"}).status == 302
         client.close()
@@ -105,7 +113,8 @@ def test_a_redirect_is_an_answer_and_never_followed() -> None:
 
 
 EVENT = st.tuples(
-    st.sampled_from(["message", "alert", "tag"]), st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]))
+    st.sampled_from(["message", "alert", "tag"]),
+    st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])),
 )
 
 
