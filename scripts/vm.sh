@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Boots Debian in a virtual machine, with its own kernel and systemd, and runs one command there when it is up:
+#   scripts/vm.sh [OPTION]... COMMAND
+#     --suite NAME       bookworm (Linux 6.1, the default) or trixie (6.12)
+#     --overlay DIR      lay DIR's content over the machine's root (repeatable)
+#     --prepare COMMAND  first run COMMAND as root in the machine's tree, natively: emulation is twenty times slower
+#     --seconds N        give up after N seconds of machine time (default 600)
+# Prints what the command prints and ends with its status; 125 where no machine could be made or it did not finish.
+# Needs root, debootstrap, qemu-system-x86 and e2fsprogs, no KVM. Trees are kept in ${LINNIX_VM_CACHE:-/var/tmp/linnix-vm}.
+set -euo pipefail
+
+suite=bookworm seconds=600 overlays=() preparations=()
+while [ $# -gt 1 ]; do
+  case $1 in
+    --suite) suite=$2 ;;
+    --overlay) overlays+=("$2") ;;
+    --prepare) preparations+=("$2") ;;
+    --seconds) seconds=$2 ;;
+    *) break ;;
+  esac
+  shift 2
+done
+[ $# -eq 1 ] || { sed -n '2,9s/^# //p' "$0" >&2; exit 2; }
+command=$1
+
+fail() {
+  printf 'vm.sh: %s\n' "$@" >&2
+  exit 125
+}
+PATH=$PATH:/usr/sbin:/sbin
+[ "$(id -u)" -eq 0 ] || fail "needs root: debootstrap makes device files"
+for tool in debootstrap qemu-system-x86_64 mke2fs; do
+  command -v "$tool" >/dev/null || fail "needs $tool: apt-get install debootstrap qemu-system-x86 e2fsprogs"
+done
+cache=${LINNIX_VM_CACHE:-/var/tmp/linnix-vm}
+base=$cache/$suite
+mkdir -p "$cache"
+
+# The mirror this Debian uses itself; elsewhere debootstrap's own default.
+own_mirror() {
+  grep -qs '^ID=debian' /etc/os-release || return 0
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | sed -n '/^http.*\/debian\/*$/{p;q}'
+}
+
+make_base() {
+  local packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,initramfs-tools,linux-image-cloud-amd64
+  packages+=,python3,python3-venv,libbpf1
+  rm -rf "$base"
+  echo "vm.sh: making a $suite tree in $base, once (a minute or two)" >&2
+  # shellcheck disable=SC2046 # an empty mirror is no argument
+  debootstrap --variant=minbase --include="$packages" "$suite" "$base" $(own_mirror) >"$cache/$suite.log" 2>&1 ||
+    fail "debootstrap failed; the end of $cache/$suite.log:" "$(tail -n 3 "$cache/$suite.log")"
+  rm -rf "$base"/var/cache/apt/archives/*.deb "$base"/var/lib/apt/lists/*
+  echo '/dev/vda / ext4 rw,noatime 0 1' >"$base/etc/fstab"
+  echo linnix-vm >"$base/etc/hostname"
+  touch "$base/.complete"
+}
+exec 9>"$cache/$suite.lock"
+flock 9
+[ -e "$base/.complete" ] || make_base
+exec 9>&-
+
+work=$(mktemp -d "$cache/run.XXXXXX")
+# A preparation may leave the tree's /proc mounted when it is interrupted: never delete through a mount.
+trap 'umount -q "$work/root/proc" 2>/dev/null || true; mountpoint -q "$work/root/proc" || rm -rf "$work"' EXIT
+cp -a --reflink=auto "$base" "$work/root"
+for overlay in "${overlays[@]}"; do cp -a "$overlay/." "$work/root/"; done
+for preparation in "${preparations[@]}"; do
+  mount -t proc proc "$work/root/proc"
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$work/root" /bin/bash -euc "$preparation" >&2 ||
+    fail "a preparation failed: $preparation"
+  umount "$work/root/proc"
+done
+
+# What the machine does once it is up. The command's output leaves by the second serial port, its status in the last line.
+printf '%s\n' "$command" >"$work/root/root/command"
+cat >"$work/root/root/at-boot" <<'END'
+#!/bin/bash
+exec >/dev/ttyS1 2>&1
+stty -F /dev/ttyS1 raw -echo
+bash /root/command
+echo "vm-status $?"
+sleep 0.2 # the last bytes leave the emulated port
+systemctl --force --force poweroff >/dev/null 2>&1
+END
+chmod +x "$work/root/root/at-boot"
+cat >"$work/root/etc/systemd/system/at-boot.service" <<'END'
+[Unit]
+After=multi-user.target
+[Service]
+ExecStart=/root/at-boot
+[Install]
+WantedBy=multi-user.target
+END
+mkdir -p "$work/root/etc/systemd/system/multi-user.target.wants"
+ln -sf ../at-boot.service "$work/root/etc/systemd/system/multi-user.target.wants/"
+
+megabytes=$(($(du -sm --apparent-size "$work/root" | cut -f1) * 5 / 4 + 600))
+mke2fs -q -t ext4 -d "$work/root" "$work/disk" "${megabytes}M" >/dev/null || fail "mke2fs could not fill a disk of $megabytes MB"
+mv "$work"/root/boot/vmlinuz-* "$work/kernel"
+mv "$work"/root/boot/initrd.img-* "$work/initrd"
+rm -rf "$work/root"
+
+# Haswell-v4 is the oldest model with the AVX2, FMA, F16C and BMI2 that the model's kernels are compiled for; the 6.12
+# kernel does not boot on "max" in Debian 12's qemu.
+timeout "$seconds" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu Haswell-v4 -smp 2 -m 2048 \
+  -display none -nic none -no-reboot -serial "file:$work/console" -serial "file:$work/output" \
+  -drive "file=$work/disk,if=virtio,format=raw,cache=unsafe" -kernel "$work/kernel" -initrd "$work/initrd" \
+  -append "root=/dev/vda rw console=ttyS0 quiet psi=1 panic=-1 random.trust_cpu=on" </dev/null >"$work/qemu" 2>&1 ||
+  echo "vm.sh: qemu ended with status $? (124: after $seconds s): $(tail -n 2 "$work/qemu")" >&2
+
+status=$(sed -n 's/\r*$//; s/^vm-status //p' "$work/output" | tail -n 1)
+sed 's/\r*$//; /^vm-status [0-9]*$/d' "$work/output"
+[ -n "$status" ] || fail "the command did not finish; the end of the console:" "$(tail -n 8 "$work/console")"
+exit "$status"
