@@ -166,3 +166,29 @@ def test_a_head_request_to_a_stream_leaves_no_subscription() -> None:
             return answer.status_code, len(world.pipeline.hub)
 
     assert run(scenario) == (200, 0)
+
+
+def test_a_client_that_never_reads_cannot_hold_up_the_end() -> None:
+    world = World()
+
+    async def scenario() -> int:
+        async with world.served() as base:
+            host, _, port = base.removeprefix("http://").partition(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"GET /stream HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            while not len(world.pipeline.hub):
+                await asyncio.sleep(0.01)
+            assert isinstance(writer.transport, asyncio.Transport)
+            writer.transport.pause_reading()
+            for start in range(1000, 101_000, 1000):
+                world.happen(*(world.event(Kind.FORK, pid, 100) for pid in range(start, start + 1000)))
+                await asyncio.sleep(0)
+            stuck = world.pipeline.hub.queued
+            world.closing.set()
+            while len(world.pipeline.hub):
+                await asyncio.sleep(0.01)
+            writer.transport.abort()
+        return stuck
+
+    assert run(scenario) > 0
+    assert len(world.pipeline.hub) == 0

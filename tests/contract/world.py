@@ -139,7 +139,7 @@ class World:
         """The API behind a real server on a free port; its base URL."""
         listener = socket.create_server(("127.0.0.1", 0))
         settings = uvicorn.Config(
-            self.apps.api, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=2
+            self.apps.api, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(settings)
         running = asyncio.create_task(server.serve(sockets=[listener]))
