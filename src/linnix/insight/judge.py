@@ -170,9 +170,10 @@ def candidates(facts: Facts) -> tuple[Scope, ...]:
     found = _found(facts, measured)
     scopes = list(found)
     accused = {s.process.id for s in found if s.process}
+    judged = {(s.cls, s.process) for s in found}
     for cls, process, severity, _ in measured:
-        # Detectors have seen more than this moment: bare measurements add no other suspect to theirs.
-        if not accused or (process and process.id in accused):
+        # Detectors have seen more than this moment: bare measurements add no suspect and no severity to theirs.
+        if (not accused or (process and process.id in accused)) and (cls, process) not in judged:
             scopes.append(Scope(facts, cls, process, SEVERITIES[severity]))
     if not scopes:
         return (_quiet(facts),)
