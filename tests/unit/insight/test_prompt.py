@@ -1,0 +1,47 @@
+"""Prompts are pinned: training, evaluation and serving must see the same bytes.
+
+A change that is meant: ``python tests/unit/insight/test_prompt.py`` writes the golden files anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hosts import HOSTS
+
+from linnix.insight import prompt
+
+GOLDEN = Path(__file__).parent / "golden"
+PINNED = ("saturation by two", "fork storm", "memory leak", "degraded", "hostile names", "nothing listed")
+CASES = [(name, short) for name in PINNED for short in (False, True)]
+
+
+def _file(name: str, short: bool) -> Path:
+    return GOLDEN / f"{name.replace(' ', '_')}{'.short' if short else ''}.txt"
+
+
+def _written(name: str, short: bool) -> str:
+    asked = prompt.build(HOSTS[name], short)
+    parts = [f"--- {m.role}\n{m.content}\n" for m in asked.messages]
+    return "".join(
+        [*parts, f"--- gbnf\n{asked.grammar_gbnf}--- lark\n{asked.grammar_lark}--- {asked.max_tokens} tokens\n"]
+    )
+
+
+@pytest.mark.parametrize(("name", "short"), CASES)
+def test_the_prompt_is_the_pinned_one(name: str, short: bool) -> None:
+    assert _written(name, short) == _file(name, short).read_text(encoding="utf-8")
+
+
+def test_a_prompt_stays_small_enough_for_an_answer_in_time() -> None:
+    # One token is at least two characters of such text; 650 of them are read a second on two threads.
+    for host in HOSTS.values():
+        assert len(prompt.build(host).messages[1].content) < 1000
+        assert len(prompt.build(host, short=True).messages[1].content) < 450
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for case in CASES:
+        _file(*case).write_text(_written(*case), encoding="utf-8")
