@@ -100,7 +100,7 @@ def _handlers(given: Sequence[str]) -> daemon.Handlers:
     jsonl: list[Path] = []
     rules: Path | None = None
     for handler in given:
-        kind, colon, path = handler.partition(":")
+        kind, _, path = handler.partition(":")
         if kind == "jsonl" and path:
             jsonl.append(Path(path))
         elif kind == "rules" and path:

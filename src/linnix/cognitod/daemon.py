@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from linnix import __version__
-from linnix.cognitod import listeners, metrics, sinks
+from linnix.cognitod import heap, listeners, metrics, sinks
 from linnix.cognitod.api import app
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
@@ -83,9 +83,10 @@ def load_rules(config: Config, handlers: Handlers) -> list[rules.Rule]:
         raise StartError(f"cannot read the rule file {path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def run(config: Config, handlers: Handlers = Handlers()) -> int:  # noqa: B008: frozen
+def run(config: Config, handlers: Handlers) -> int:
     """Run until a signal. 0: stopped on request; 1: a part failed. ``StartError`` and ``ListenError`` before that."""
     found = load_rules(config, handlers)
+    heap.keep_little()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, handlers, found))
 
@@ -103,8 +104,8 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         over.set_result(0)
 
     def on_failure(error: BaseException) -> None:
-        log.critical("the ingest thread died", exc_info=error)
         if not over.done():
+            log.critical("events can no longer be taken in: stopping", exc_info=error)
             over.set_result(1)
 
     async with AsyncExitStack() as stack:
@@ -145,6 +146,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         log.info("cognitod %s sees processes through %s, %d rules", __version__, sight.name, len(found))
         log.info("API on http://%s, metrics on http://%s", *_told(config))
         gc.collect()
+        heap.give_back()
         gc.freeze()  # what start-up made stays: later collections need not look at it
 
         code = await over

@@ -154,10 +154,13 @@ class Ingest:
         """On the loop's thread: everything queued, batches first, since a sample is younger than what it follows."""
         self._scheduled = False
         self._receiver.queue_dropped = self.dropped
-        while self._batches:
-            batch = self._batches.popleft()
-            self._taken += len(batch.events)
-            self._receiver.on_batch(batch, time.monotonic_ns())
-        sample, self._sample = self._sample, None
-        if sample is not None:
-            self._receiver.on_sample(sample)
+        try:
+            while self._batches:
+                batch = self._batches.popleft()
+                self._taken += len(batch.events)
+                self._receiver.on_batch(batch, time.monotonic_ns())
+            sample, self._sample = self._sample, None
+            if sample is not None:
+                self._receiver.on_sample(sample)
+        except Exception as error:  # half a step was taken: what is known is no longer true, so do not go on with it
+            self._on_failure(error)

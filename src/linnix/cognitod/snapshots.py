@@ -74,7 +74,7 @@ class HostReader:
         )
 
     def read_texts(self, rows: Array) -> Array:
-        """Command lines (dtype EXEC_TEXT, not yet redacted) of these processes (dtype PROCESS), kernel threads apart."""
+        """Command lines (dtype EXEC_TEXT, not redacted yet) of these processes (dtype PROCESS); kernel threads have none."""
         chosen = rows[~rows["kthread"]][-MAX_SEED_TEXTS:]
         texts = np.zeros(len(chosen), EXEC_TEXT)
         for at, pid in enumerate(chosen["pid"].tolist()):
