@@ -25,6 +25,7 @@ def rule(detector: str, **settings: object) -> str:
 
 
 FORKS = rule("forks_per_sec", threshold=10, duration=2)
+LOOP = rule("forks_per_sec", threshold=10, duration=2, max_exec_pct=25)
 RATE = rule("forks_per_sec", threshold=5, duration=20)
 BURST = rule("fork_burst", threshold=30, window_seconds=5)
 TREE = rule("runaway_tree", threshold=25, window_seconds=15)
@@ -270,6 +271,8 @@ STORIES = [
     Story("one_fork_below_the_rate", FORKS, forks(19), set()),
     Story("enough_forks_but_too_slowly", FORKS, forks(60, seconds=10), set()),
     Story("a_quiet_host", FORKS, lambda w: w.step(times=30), set()),
+    Story("forks_that_run_nothing", LOOP, jobs(40, exec_=False), {("r", "fork_storm", 300)}),
+    Story("forks_that_run_programs", LOOP, jobs(40), set()),
     Story("a_burst", BURST, forks(30), {("r", "fork_storm", 300)}),
     Story("a_burst_spread_over_its_window", BURST, forks(32, seconds=4), {("r", "fork_storm", 300)}),
     Story("one_fork_short_of_a_burst", BURST, forks(29), set()),

@@ -43,7 +43,7 @@ def test_the_evidence_of_a_storm_says_how_many_how_fast_and_by_whom() -> None:
     assert finding.evidence == {
         "forks": 60.0,
         "forks_per_s": 12.0,
-        "execs_per_s": 0.0,
+        "exec_pct": 0.0,
         "window_s": 5.0,
         "threshold": 30.0,
         "share_pct": 75.0,
@@ -263,3 +263,15 @@ def test_the_culprit_does_not_flicker_between_a_process_and_its_ancestors() -> N
         one["cpu_pct"], two["cpu_pct"] = share, 100.0 - share
         named.append(w.step().last[0].pid)
     assert named == [301, 301, 301, 302, 302, 302]
+
+
+def test_a_condition_must_hold_for_one_offender_before_it_is_a_finding() -> None:
+    w = World(BURST.replace("cooldown: 60", "hold: 4"))
+    first, second = w.process(300, "first"), w.process(301, "second")
+    named = []
+    for n in range(14):
+        w.fork(first if n < 3 else second, 40)
+        w.step()
+        named.append([f.pid for f in w.last])
+    assert named == [[]] * 7 + [[301]] * 7
+    assert w.last[0].ts_ns == 1004 * S

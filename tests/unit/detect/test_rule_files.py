@@ -88,8 +88,8 @@ def test_a_file_without_rules_has_none(text: str) -> None:
 
 
 def test_a_cooldown_of_zero_is_a_tenth_of_a_second() -> None:
-    rule = parse("- {name: r, detector: cpu_pct, threshold: 80, duration: 5, cooldown: 0, keep_firing: 3}")[0]
-    assert rule == Rule(name="r", cooldown_s=0.1, keep_firing_s=3, params=CpuPct(threshold=80, duration=5))
+    rule = parse("- {name: r, detector: cpu_pct, threshold: 80, duration: 5, cooldown: 0, hold: 2, keep_firing: 3}")[0]
+    assert rule == Rule(name="r", cooldown_s=0.1, hold_s=2, keep_firing_s=3, params=CpuPct(threshold=80, duration=5))
 
 
 def _with(**changes: str) -> str:

@@ -40,13 +40,15 @@ class HostForks:
     cls: str
     needed: float
     window_s: float
+    max_exec_pct: float | None = None
     sampled: bool = False
     _behind: Holder | None = None
 
     @classmethod
     def per_second(cls, params: ForksPerSec) -> HostForks:
         """At least ``threshold`` forks even in a window shorter than a second, as in the original."""
-        return cls(params.cls, max(params.threshold * params.duration, params.threshold), params.duration)
+        needed = max(params.threshold * params.duration, params.threshold)
+        return cls(params.cls, needed, params.duration, params.max_exec_pct)
 
     @classmethod
     def burst(cls, params: ForkBurst) -> HostForks:
@@ -57,14 +59,16 @@ class HostForks:
         """One hit while the count is reached, with the process behind the forks where there is one."""
         forks, window_s = view.recent.forks.window(view.now_ns, self.window_s)
         latest = _latest(forks, view.now_ns, self.needed, self.window_s)
-        if not len(latest):
+        execs = view.recent.execs.since(view.now_ns - round(window_s * NS)) if len(latest) else latest
+        exec_pct = 100 * len(execs) / max(len(forks), 1)
+        if not len(latest) or (self.max_exec_pct is not None and exec_pct > self.max_exec_pct):
             self._behind = None
             return []
         self._behind = _find_behind(latest, view.forkers, self._behind)
         evidence = {
             "forks": float(len(forks)),
             "forks_per_s": round(len(forks) / window_s, 1),
-            "execs_per_s": round(view.activity.execs_per_s, 1),
+            "exec_pct": round(exec_pct, 1),
             "window_s": window_s,
             "threshold": float(self.needed),
         }

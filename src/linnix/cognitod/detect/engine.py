@@ -22,7 +22,7 @@ from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies, identities
-from linnix.cognitod.detect.view import NS, Detector, Hit, View
+from linnix.cognitod.detect.view import NS, Detector, Held, Hit, View
 from linnix.cognitod.events import EXEC_TEXT, Array
 from linnix.cognitod.model import Activity, Finding, Rows, Snapshot, text
 from linnix.insight.classes import SEVERITIES
@@ -46,7 +46,7 @@ class Engine:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._detectors = [(rule, build(rule.params)) for rule in self.rules]
+        self._detectors = [(rule, build(rule.params), Held[str](rule.hold_s)) for rule in self.rules]
         self._recent = _recent(self.rules)
         self._open: dict[str, _Open] = {}
         self._sampled_ns = -1
@@ -75,12 +75,14 @@ class Engine:
         view = View(events, texts, rows, snapshot, activity, now_ns, self._recent)
         if sampled:
             self._close_exited(view.living)
-        found = [
-            self._note(rule, detector, hit, view)
-            for rule, detector in self._detectors
-            if sampled or not detector.sampled
-            for hit in detector.observe(view)
-        ]
+        found: list[Finding] = []
+        for rule, detector, held in self._detectors:
+            if sampled or not detector.sampled:
+                findings = [_finding(rule, hit, view) for hit in detector.observe(view)]
+                long_enough = held.update((finding.key for finding in findings), now_ns)
+                for finding in findings:
+                    if finding.key in long_enough:
+                        found.append(self._note(rule, detector, finding, long_enough[finding.key], view))
         self._expire(now_ns)
         return self._untold(found)
 
@@ -100,15 +102,15 @@ class Engine:
         self._expire(now_ns)
         return [self._open[key].finding for key in sorted(self._open)]
 
-    def _note(self, rule: Rule, detector: Detector, hit: Hit, view: View) -> Finding:
-        finding = _finding(rule, hit, view)
+    def _note(self, rule: Rule, detector: Detector, finding: Finding, since_ns: int, view: View) -> Finding:
+        """Open the finding, or renew it if it is open; either way it began when that was first so."""
         keep_ns = round(rule.keep_firing_s * NS)
         if detector.sampled:
             # Between two samples nothing is known; a long interval must not close what is still so.
             keep_ns = max(keep_ns, 2 * self._sample_gap_ns)
         before = self._open.get(finding.key)
-        if before is not None and hit.since_ns is None:
-            finding = replace(finding, ts_ns=before.finding.ts_ns, timestamp=before.finding.timestamp)
+        begins = [finding.ts_ns, since_ns] + ([before.finding.ts_ns] if before else [])
+        finding = replace(finding, ts_ns=min(begins), timestamp=_unix(min(begins), view.snapshot))
         if finding.pid is not None:
             # Whom it was could not be told before, and now it can.
             self._open.pop(_key(rule.name, None, None), None)
@@ -193,12 +195,16 @@ def _finding(rule: Rule, hit: Hit, view: View) -> Finding:
         message=hit.message,
         key=_key(rule.name, pid, start_ns),
         ts_ns=since_ns,
-        timestamp=round(view.snapshot.timestamp + (since_ns - view.snapshot.ts_ns) / NS, 3),
+        timestamp=_unix(since_ns, view.snapshot),
         pid=pid,
         start_ns=start_ns,
         comm=None if who is None else text(who.comm),
         evidence=dict(hit.evidence),
     )
+
+
+def _unix(ts_ns: int, snapshot: Snapshot) -> float:
+    return round(snapshot.timestamp + (ts_ns - snapshot.ts_ns) / NS, 3)
 
 
 def _key(rule: str, pid: int | None, start_ns: int | None) -> str:

@@ -31,11 +31,14 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ForksPerSec(Params, frozen=True, kw_only=True, tag="forks_per_sec"):
-    """Forks of the host in the last ``duration`` seconds reach ``threshold`` a second on average."""
+    """Forks of the host in the last ``duration`` seconds reach ``threshold`` a second on average, and execs are at most
+    ``max_exec_pct`` percent of them (ours: a build runs programs, a fork loop does not).
+    """
 
     cls: ClassVar[str] = "fork_storm"
     threshold: Count
     duration: Window
+    max_exec_pct: Percent | None = None
 
 
 class ForkBurst(Params, frozen=True, kw_only=True, tag="fork_burst"):

@@ -1,6 +1,6 @@
 """The lifecycle events of the last seconds, kept as arrays for the detectors that count.
 
-Owns bounded memory of forks and of short jobs. Refuses verdicts. Invariant: memory is fixed at construction; when
+Owns bounded memory of forks, execs and short jobs. Refuses verdicts. Invariant: memory is fixed at construction; when
 events come faster than a ring holds, the oldest go, and the window is as much shorter as they are fewer.
 
 Lifetimes need the distance between boot time (``start_ns``) and CLOCK_MONOTONIC (``ts_ns``), which grows with each
@@ -16,7 +16,7 @@ from linnix.cognitod.events import Array, Kind
 
 FORK = np.dtype([("ts_ns", "<i8"), ("parent_start_ns", "<u8"), ("ppid", "<u4"), ("_pad", "V4")])
 JOB = np.dtype([("ts_ns", "<i8"), ("parent_start_ns", "<u8"), ("ppid", "<u4"), ("lifetime_us", "<u4")])
-_EXEC = np.dtype([("ts_ns", "<i8"), ("key", "<u8")])
+EXEC = np.dtype([("ts_ns", "<i8"), ("key", "<u8")])
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -55,13 +55,13 @@ class Ring:
 
 
 class Recent:
-    """Forks and short jobs of the last seconds. ``max_job_us``: a job that lived longer is not kept."""
+    """Forks, execs and short jobs of the last seconds. ``max_job_us``: a job that lived longer is not kept."""
 
     def __init__(self, *, forks: int, jobs: int, max_job_us: int) -> None:
         self.forks = Ring(FORK, max(forks, 1))
         self.jobs = Ring(JOB, max(jobs, 1))
         self._max_job_us = max_job_us
-        self._execs = Ring(_EXEC, 16_384)
+        self.execs = Ring(EXEC, max(forks, 16_384))
         self._boot_offset_ns = 0  # how far boot time is ahead of CLOCK_MONOTONIC
 
     def extend(self, events: Array) -> None:
@@ -74,15 +74,14 @@ class Recent:
             ahead = forks["start_ns"].astype(np.int64) - forks["ts_ns"].astype(np.int64)
             self._boot_offset_ns = max(self._boot_offset_ns, int(ahead.max()))
             self.forks.extend(_parents(forks, FORK))
-        if self._max_job_us:
-            self._take_jobs(events, kind)
-
-    def _take_jobs(self, events: Array, kind: NDArray[np.uint32]) -> None:
         execs = events[kind == Kind.EXEC]
-        taken = np.zeros(len(execs), _EXEC)
+        taken = np.zeros(len(execs), EXEC)
         taken["ts_ns"], taken["key"] = execs["ts_ns"], identity(execs)
-        self._execs.extend(taken)
-        exits = events[kind == Kind.EXIT]
+        self.execs.extend(taken)
+        if self._max_job_us:
+            self._take_jobs(events[kind == Kind.EXIT])
+
+    def _take_jobs(self, exits: Array) -> None:
         if not len(exits):
             return
         ts = exits["ts_ns"].astype(np.int64)
@@ -92,7 +91,7 @@ class Recent:
         if not short.any():
             return
         exits, lifetime_us = exits[short], lifetime_us[short]
-        execs = self._execs.since(int(ts[short].min()) - (self._max_job_us + 1_000_000) * 1000)
+        execs = self.execs.since(int(ts[short].min()) - (self._max_job_us + 1_000_000) * 1000)
         ran = np.isin(identity(exits), execs["key"])
         jobs = _parents(exits[ran], JOB)
         jobs["lifetime_us"] = lifetime_us[ran]

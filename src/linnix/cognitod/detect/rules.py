@@ -29,7 +29,7 @@ SHORTEST_COOLDOWN_S = 0.1
 #: Seconds a finding stays open after its condition was last seen, where the rule says nothing.
 DEFAULT_KEEP_FIRING_S = 10.0
 
-_COMMON = ("name", "detector", "severity", "cooldown", "keep_firing")
+_COMMON = ("name", "detector", "severity", "cooldown", "hold", "keep_firing")
 
 
 class RuleError(ValueError):
@@ -38,12 +38,16 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule: when it fires (``params``), how grave that is, how often it may say so."""
+    """One rule: when it fires (``params``), how grave that is, how often it may say so.
+
+    ``hold_s``: for how long the condition must hold for one offender before it is a finding.
+    """
 
     name: str
     params: Params
     severity: str = "info"
     cooldown_s: float = DEFAULT_COOLDOWN_S
+    hold_s: float = 0.0
     keep_firing_s: float = DEFAULT_KEEP_FIRING_S
 
     @property
@@ -146,6 +150,7 @@ def _rule(raw: object, number: int) -> Rule:
         params=_params(known, settings, where),
         severity=_severity(raw.get("severity", "info"), where),
         cooldown_s=max(_seconds(raw, "cooldown", DEFAULT_COOLDOWN_S, where), SHORTEST_COOLDOWN_S),
+        hold_s=_seconds(raw, "hold", 0.0, where),
         keep_firing_s=_seconds(raw, "keep_firing", DEFAULT_KEEP_FIRING_S, where),
     )
 
