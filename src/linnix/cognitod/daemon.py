@@ -26,6 +26,7 @@ from linnix.cognitod.api import app
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import Sight
+from linnix.cognitod.host.cgroup import Cgroups, find_mount
 from linnix.cognitod.hub import Hub
 from linnix.cognitod.ingest import Ingest
 from linnix.cognitod.kernel import KernelError
@@ -122,6 +123,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             hub=hub,
             sight_name=sight.name,
             degraded=degraded,
+            place=Cgroups(find_mount()).place,
             read_counters=sight.counters,
             on_alert=(sinks.alert_sink(alerts),),
         )
