@@ -107,6 +107,6 @@ def open_sight(proc: Path = PROC) -> FallbackSight:
     try:
         connector = Connector()
     except OSError as error:
-        reason = f"no process connector: {error.strerror or error} (it needs the host's namespaces and, before Linux 6.6, CAP_NET_ADMIN)"
-        return FallbackSight(None, (reason, SCAN_LACKS), proc)
+        needs = "it needs the host's own namespaces and, before Linux 6.6, CAP_NET_ADMIN"
+        return FallbackSight(None, (f"no process connector: {error.strerror or error} ({needs})", SCAN_LACKS), proc)
     return FallbackSight(connector, (CONNECTOR_LACKS,), proc)
