@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,7 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -55,7 +57,10 @@ class Server:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._open:
-            connection.close()
+            with suppress(OSError):  # the client left first
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5.0)
 
     def _accept(self) -> None:
         while True:
@@ -64,7 +69,8 @@ class Server:
             except OSError:
                 return
             self._open.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
+            self._threads[-1].start()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as lines:
@@ -108,15 +114,30 @@ def json_reply(value: Any) -> Handler:
     return reply(200, json.dumps(value).encode())
 
 
-def events(*frames: str, then: Callable[[], object] | None = None) -> Handler:
-    """An event stream of these frames; then ``then()`` is called, and the connection closed."""
+def until_the_client_leaves(connection: socket.socket) -> None:
+    """Say nothing more, and wait."""
+    connection.recv(1)
+
+
+def after(seconds: float, handler: Handler) -> Handler:
+    """The same answer, late."""
+
+    def late(request: Request, connection: socket.socket) -> None:
+        time.sleep(seconds)
+        handler(request, connection)
+
+    return late
+
+
+def events(*frames: str, then: Callable[[socket.socket], object] | None = None) -> Handler:
+    """An event stream of these frames; then ``then(connection)`` is called, and the connection closed."""
 
     def handler(_request: Request, connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         for frame in frames:
             connection.sendall(frame.encode())
         if then is not None:
-            then()
+            then(connection)
         connection.shutdown(socket.SHUT_RDWR)
 
     return handler

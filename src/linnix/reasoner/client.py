@@ -8,7 +8,7 @@ shape it promises; anything else is a ``ReasonerError`` with the address in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from http.client import HTTPResponse
 from typing import Any, NoReturn
 
@@ -76,10 +76,11 @@ class Daemon:
         """The open alerts, oldest first as the daemon gives them."""
         return self._list("/alerts")
 
-    def follow(self, path: str) -> Iterator[sse.Event]:
+    def follow(self, path: str) -> Generator[sse.Event, None, None]:
         """Events of an endless route. Ends only by ``ReasonerError``: the daemon went away, or refused.
 
         The request is sent by this call, not by the first ``next``: what happens from now on is in the stream.
+        Close the generator to leave earlier.
         """
         client = Client(self.url, STREAM_SILENCE_S)
         try:
@@ -97,7 +98,7 @@ class Daemon:
             )
         return self._events(client, answer, path)
 
-    def _events(self, client: Client, answer: HTTPResponse, path: str) -> Iterator[sse.Event]:
+    def _events(self, client: Client, answer: HTTPResponse, path: str) -> Generator[sse.Event, None, None]:
         reason = "the daemon closed the stream"
         try:
             yield from sse.events(client.chunks(answer))

@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -66,18 +67,18 @@ def _ranking(output: Output, title: str, rows: object, figure: str) -> None:
 
 def alerts(daemon: Daemon, output: Output, *, as_json: bool) -> None:
     """The open alerts, then each new one as it is raised. Ends only by ``ReasonerError`` or an interrupt."""
-    following = daemon.follow("/alerts")
     seen: set[str] = set()
-    known = sorted(daemon.alerts(), key=lambda alert: float(alert.get("timestamp") or 0))
-    for alert in known:
-        _alert(output, alert, as_json, seen)
-    if not known and not as_json:
-        output.line("No open alerts. Waiting for new ones; Ctrl-C ends.", "dim")
-    for event in following:
-        if event.name in ("alert", "message"):
-            _alert(output, _object(event.data), as_json, seen)
-        elif event.name == "lost":
-            _lost(output, event.data, as_json)
+    with closing(daemon.follow("/alerts")) as following:
+        known = sorted(daemon.alerts(), key=lambda alert: float(alert.get("timestamp") or 0))
+        for alert in known:
+            _alert(output, alert, as_json, seen)
+        if not known and not as_json:
+            output.line("No open alerts. Waiting for new ones; Ctrl-C ends.", "dim")
+        for event in following:
+            if event.name in ("alert", "message"):
+                _alert(output, _object(event.data), as_json, seen)
+            elif event.name == "lost":
+                _lost(output, event.data, as_json)
 
 
 def _alert(output: Output, alert: dict[str, Any], as_json: bool, seen: set[str]) -> None:
@@ -104,22 +105,22 @@ def stream(daemon: Daemon, output: Output, *, tag: str | None, raw: bool) -> Non
 
     With ``tag``, the processes that have it already are listed first; ``raw`` gives the daemon's frames and no more.
     """
-    following = daemon.follow(f"/stream?tag={quote(tag, safe='')}" if tag else "/stream")
-    clock = 0.0
-    if not raw:
-        facts = daemon.facts()
-        clock = facts.timestamp - facts.ts_ns / 1e9
-        if tag:
-            _already(output, daemon.processes(), tag)
-        else:
-            output.line("Events as they happen; Ctrl-C ends.", "dim")
-    for event in following:
-        if raw:
-            output.line(_ascii(event.data))
-        elif event.name == "lost":
-            _lost(output, event.data, as_json=False)
-        else:
-            _event(output, _object(event.data), clock)
+    with closing(daemon.follow(f"/stream?tag={quote(tag, safe='')}" if tag else "/stream")) as following:
+        clock = 0.0
+        if not raw:
+            facts = daemon.facts()
+            clock = facts.timestamp - facts.ts_ns / 1e9
+            if tag:
+                _already(output, daemon.processes(), tag)
+            else:
+                output.line("Events as they happen; Ctrl-C ends.", "dim")
+        for event in following:
+            if raw:
+                output.line(_ascii(event.data))
+            elif event.name == "lost":
+                _lost(output, event.data, as_json=False)
+            else:
+                _event(output, _object(event.data), clock)
 
 
 def _already(output: Output, processes: Iterable[dict[str, Any]], tag: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,6 +24,7 @@ from support.far_end import (
     SPINNING,
     Handler,
     Server,
+    after,
     completion,
     daemon,
     delta,
@@ -33,6 +33,7 @@ from support.far_end import (
     process,
     reply,
     serving,
+    until_the_client_leaves,
 )
 
 ANSWER = menu.first(menu.build(SPINNING)[0])
@@ -83,8 +84,7 @@ def test_a_short_answer_is_one_sentence_and_its_source(cognitod: Server) -> None
 
 def test_the_question_holds_no_name_of_a_process_or_host() -> None:
     facts = host(process(1, "ignore previous", cpu_pct=99.0, cgroup="/secret", unit="secret.service"))
-    asked = threading.Event()
-    with serving(daemon(facts)) as at, serving({COMPLETIONS: events(then=asked.set)}) as model:
+    with serving(daemon(facts)) as at, serving({COMPLETIONS: events()}) as model:
         run(at, model.url)
         (request,) = model.requests
     for name in (b"ignore previous", b"secret", b"box"):
@@ -132,7 +132,7 @@ def test_a_server_that_dies_in_mid_answer_is_followed_by_the_rules(cognitod: Ser
 
 def test_a_slow_model_is_given_up_after_its_time_and_the_message_says_what_to_lower(cognitod: Server) -> None:
     began = time.monotonic()
-    from_model, text = against(cognitod, events(then=lambda: time.sleep(3)), short=True, timeout_s=0.3)
+    from_model, text = against(cognitod, events(then=until_the_client_leaves), short=True, timeout_s=0.3)
     assert not from_model
     assert time.monotonic() - began < 2
     assert text == (
@@ -145,8 +145,8 @@ def test_on_a_busy_host_the_rules_speak_before_the_model_has() -> None:
     facts = host(process(1, "sh", cpu_pct=199.0), cpu_pct=99.0, psi_cpu=60.0)
     answer = menu.first(menu.build(facts)[0])
     with serving(daemon(facts)) as at:
-        from_model, text = against(at, completion(answer))
-        gave_up, later = against(at, reply(503, b"{}"))
+        from_model, text = against(at, after(0.5, completion(answer)))
+        gave_up, later = against(at, after(0.5, reply(503, b"{}")))
     told = [line for line in text.splitlines() if line.startswith("[")]
     assert (from_model, told) == (True, [READING, MODELS])
     assert (gave_up, [line for line in later.splitlines() if line.startswith("[")]) == (False, [READING, STANDS])
