@@ -43,7 +43,11 @@ def die_with_parent(parent_pid: int) -> None:
 
 def serve_xllamacpp(job: Job) -> None:
     """Serve until a signal ends the process; raises what xllamacpp raises when it cannot load or listen."""
-    import xllamacpp  # type: ignore[import-untyped]  # a Cython module without stubs
+    try:
+        import xllamacpp  # type: ignore[import-untyped]  # a Cython module without stubs
+    except ImportError as error:
+        hint = "; install it: sudo apt-get install libgomp1" if "libgomp" in str(error) else ""
+        sys.exit(f"xllamacpp cannot be loaded: {error}{hint}")
 
     params = xllamacpp.CommonParams()
     params.model.path = job.model

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from linnix.modelserver.artifacts import Conversion, find_model
-from linnix.modelserver.server import ServerProcess
+from linnix.modelserver.server import ServerProcess, refuse_busy_port
 from linnix.modelserver.settings import Settings
 
 
@@ -35,6 +35,7 @@ def serve(named: str | None, settings: Settings, *, runtime: str = "auto", verbo
     console = Console(stderr=True, highlight=False)
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
+        refuse_busy_port(settings.port)  # before a conversion and a banner that would come to nothing
         with conversion_shown(console) as conversion:
             model = find_model(named, conversion)
         server = ServerProcess(model, settings, runtime=runtime, verbose=verbose)
