@@ -59,9 +59,18 @@ def test_an_older_llama_server_gets_no_flag_that_it_does_not_know() -> None:
 def test_the_key_is_never_on_the_command_line_and_foreign_settings_do_not_reach_the_child() -> None:
     settings = Settings(api_key="s3cret", threads=1)
     assert "s3cret" not in llama_server_arguments(Path("/l"), model(None), settings, 4096, CURRENT_HELP)
-    environment = {"PATH": "/bin", "LLAMA_ARG_HOST": "0.0.0.0", "LLAMA_API_KEY": "old", "LLAMA_PORT": "8090"}
-    assert child_environment(environment, settings) == {"PATH": "/bin", "LLAMA_PORT": "8090", "LLAMA_API_KEY": "s3cret"}
-    assert child_environment(environment, Settings()) == {"PATH": "/bin", "LLAMA_PORT": "8090"}
+    environment = {"PATH": "/bin", "LLAMA_ARG_HOST": "0.0.0.0", "LLAMA_API_KEY": "old", "GOMP_SPINCOUNT": "9"}
+    assert child_environment(environment, settings) == {
+        "PATH": "/bin",
+        "GOMP_SPINCOUNT": "9",
+        "LLAMA_API_KEY": "s3cret",
+    }
+    assert child_environment(environment, Settings()) == {"PATH": "/bin", "GOMP_SPINCOUNT": "9"}
+
+
+def test_threads_wait_briefly_unless_the_user_says_how() -> None:
+    assert child_environment({}, Settings()) == {"GOMP_SPINCOUNT": "2000"}
+    assert child_environment({"OMP_WAIT_POLICY": "active"}, Settings()) == {"OMP_WAIT_POLICY": "active"}
 
 
 def test_a_llama_server_that_does_not_run_is_an_error_that_offers_the_other_runtime(tmp_path: Path) -> None:
