@@ -275,3 +275,34 @@ def test_a_condition_must_hold_for_one_offender_before_it_is_a_finding() -> None
         named.append([f.pid for f in w.last])
     assert named == [[]] * 7 + [[301]] * 7
     assert w.last[0].ts_ns == 1004 * S
+
+
+def test_workers_that_die_with_their_parent_leave_the_finding_with_it() -> None:
+    w = World(BURST)
+    parent = w.process(400, "stress-ng")
+    workers = [w.process(401 + n, "stress-ng-fork", 400) for n in range(4)]
+    for _ in range(3):
+        for worker in workers:
+            w.fork(worker, 20)
+        w.step(0.5)
+    parent["forks"] = 0  # it made its workers long ago
+    for row in (parent, *workers):
+        w.gone(row)
+    w.step(0.5)
+    assert [f.pid for f in w.last] == [400]
+    w.step(3, times=6)
+    assert w.found == {("burst", "fork_storm", 400)}
+
+
+def test_while_it_is_known_whose_a_storm_is_nothing_is_found_about_no_one() -> None:
+    w = World(BURST)
+    w.fork(w.process(300, "sh"), 60)
+    w.step()
+    w.fork({"pid": 998, "start_ns": 5, "comm": b"?"}, 400)
+    w.step()
+    assert w.found == {("burst", "fork_storm", 300)}
+    w.fork({"pid": 998, "start_ns": 5, "comm": b"?"}, 400)
+    w.step(12)
+    w.fork({"pid": 998, "start_ns": 5, "comm": b"?"}, 400)
+    w.step()
+    assert w.found == {("burst", "fork_storm", 300), ("burst", "fork_storm", None)}

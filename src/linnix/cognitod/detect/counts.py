@@ -59,12 +59,13 @@ class HostForks:
         """One hit while the count is reached, with the process behind the forks where there is one."""
         forks, window_s = view.recent.forks.window(view.now_ns, self.window_s)
         latest = _latest(forks, view.now_ns, self.needed, self.window_s)
-        execs = view.recent.execs.since(view.now_ns - round(window_s * NS)) if len(latest) else latest
-        exec_pct = 100 * len(execs) / max(len(forks), 1)
-        if not len(latest) or (self.max_exec_pct is not None and exec_pct > self.max_exec_pct):
+        if not len(latest):
             self._behind = None
             return []
-        self._behind = _find_behind(latest, view.forkers, self._behind)
+        exec_pct = 100 * len(view.recent.execs.since(int(latest["ts_ns"].min()))) / len(latest)
+        if self.max_exec_pct is not None and exec_pct > self.max_exec_pct:
+            return []
+        self._behind = _find_behind(latest, view, self._behind)
         evidence = {
             "forks": float(len(forks)),
             "forks_per_s": round(len(forks) / window_s, 1),
@@ -118,7 +119,7 @@ class ShortJobs:
         if not len(latest):
             self._behind = None
             return []
-        self._behind = _find_behind(latest, view.forkers, self._behind)
+        self._behind = _find_behind(latest, view, self._behind)
         evidence = {
             "jobs": float(len(jobs)),
             "short_jobs_per_s": round(len(jobs) / window_s, 1),
@@ -141,17 +142,31 @@ def _latest(events: Array, now_ns: int, needed: float, window_s: float) -> Array
     return latest if len(latest) >= needed * latest_s / window_s * _PACE else events[:0]
 
 
-def _find_behind(events: Array, tree: Lineage, before: Holder | None) -> Holder | None:
-    events = events[-_ATTRIBUTED:]
+def _find_behind(events: Array, view: View, before: Holder | None) -> Holder | None:
+    events, tree = events[-_ATTRIBUTED:], view.forkers
+    if before is not None and _took_them_along(_now(before.row, view), events):
+        return before
     weights = _by_parent(events, tree)
     if len(weights) and weights.max() > len(events) / 2:
         top = tree.rows[int(np.argmax(weights))]
-        ended_ns = int(top["exit_ns"])
-        if not top["alive"] and not top["own"] and ended_ns - int(top["first_ns"]) >= _LONG_LIVED_NS:
-            after = np.count_nonzero(events["ts_ns"] > ended_ns)
-            if after < len(events) / 10:
-                return Holder(top, float(weights.max()) / len(events))
+        if _took_them_along(top, events):
+            return Holder(top, float(weights.max()) / len(events))
     return tree.holder(weights, whole=float(len(events)), before=before)
+
+
+def _now(row: np.void, view: View) -> np.void | None:
+    """The row of the same process as it is now, None if the table has forgotten it."""
+    same = view.rows[(view.rows["pid"] == row["pid"]) & (view.rows["start_ns"] == row["start_ns"])]
+    return same[0] if len(same) else None
+
+
+def _took_them_along(row: np.void | None, events: Array) -> bool:
+    """Whether a process lived for a while and, when it exited, the events ended with it."""
+    if row is None or row["alive"] or row["own"]:
+        return False
+    ended_ns = int(row["exit_ns"])
+    after = int(np.count_nonzero(events["ts_ns"] > ended_ns))
+    return ended_ns - int(row["first_ns"]) >= _LONG_LIVED_NS and after < len(events) / 10
 
 
 def _by_parent(events: Array, tree: Lineage) -> NDArray[np.float64]:

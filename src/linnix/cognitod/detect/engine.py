@@ -81,10 +81,16 @@ class Engine:
                 findings = [_finding(rule, hit, view) for hit in detector.observe(view)]
                 long_enough = held.update((finding.key for finding in findings), now_ns)
                 for finding in findings:
-                    if finding.key in long_enough:
+                    if finding.key in long_enough and not self._known_whose(finding):
                         found.append(self._note(rule, detector, finding, long_enough[finding.key], view))
         self._expire(now_ns)
         return self._untold(found)
+
+    def _known_whose(self, finding: Finding) -> bool:
+        """Whether this is about no one, while the same rule's finding about someone is open."""
+        return finding.pid is None and any(
+            entry.finding.rule == finding.rule and entry.finding.pid is not None for entry in self._open.values()
+        )
 
     def _untold(self, found: list[Finding]) -> list[Finding]:
         """Without those of which a graver rule says the same already: they have nothing to add."""
