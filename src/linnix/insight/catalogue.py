@@ -254,7 +254,7 @@ _PROOF = (
     _clause("age", "proof", None, "It has been running for {P.age_s}.", _p(lambda p: p.age_s >= 1)),
     _clause("parent", "proof", None, "Its parent is {Q}.", lambda s: s.proc("Q") is not s.process),
     _clause("threaded", "proof", CPU, "It runs {P.threads} threads.", _p(lambda p: p.threads >= 2)),
-    _clause("usage", "proof", None, "It holds {P.rss_bytes} of memory and has used {P.cpu_pct} of one core.",
+    _clause("usage", "proof", None, "It holds {P.rss_bytes} of memory and uses {P.cpu_pct} of one core.",
             lambda s: s.cls not in CPU | MEMORY | {"normal"}),
     _clause("memory", "proof", None, "It holds {P.rss_bytes} of memory.", lambda s: s.cls not in MEMORY),
     _clause("cpu", "proof", MEMORY, "It uses {P.cpu_pct} of one core."),
