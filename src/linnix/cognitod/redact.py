@@ -40,7 +40,7 @@ _RULES: tuple[tuple[re.Pattern[bytes], bytes], ...] = (
     # user:password@ in a URL
     (re.compile(rb"(\b[A-Za-z][\w+.-]*://[^/\0\s:@\"']*):[^/\0\s\"']+@"), rb"\1:***@"),
     # --password=x, PASSWORD=x, token:x as a word of its own; then the value reaches to the end of the word
-    (re.compile(rb"(?i)((?:^|(?<=\0))-{0,2}" + _NAME + _NOT_A_PATH + rb"[=:])[^\0]+"), rb"\1***"),
+    (re.compile(rb"(?i)((?:^|(?<=\0))-{0,2}" + _NAME + _NOT_A_PATH + rb"[=:]\s*)[^\0]+"), rb"\1***"),
     # --password x as two words
     (re.compile(rb"(?i)((?:^|(?<=\0))-{1,2}" + _NAME + _NOT_A_PATH + rb"\0)[^\0-][^\0]*"), rb"\1***"),
     # the same inside a script or a query string
