@@ -9,6 +9,7 @@ known, the youngest one not younger than the child. So a reused pid does not ado
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +38,13 @@ class _Kin:
         self.start, self.parent_start = rows["start_ns"], rows["parent_start_ns"]
         self.by_pid = np.lexsort((self.start, self.pid))
         self.by_ppid = np.lexsort((self.start, self.ppid))
-        self.pids, self.ppids = self.pid[self.by_pid], self.ppid[self.by_ppid]
+        # Lists, since a family asks for thousands of single values and an array takes ten times as long for each.
+        self.pids: list[int] = self.pid[self.by_pid].tolist()
+        self.ppids: list[int] = self.ppid[self.by_ppid].tolist()
 
     def named(self, pid: int) -> list[int]:
         """Rows with this pid, oldest first."""
-        low, high = np.searchsorted(self.pids, [pid, pid + 1])
+        low, high = bisect_left(self.pids, pid), bisect_right(self.pids, pid)
         return [int(row) for row in self.by_pid[low:high]]
 
     def parent(self, child: int) -> int | None:
@@ -54,18 +57,21 @@ class _Kin:
 
     def orphans(self, pid: int) -> list[int]:
         """Rows that say ``pid`` is their parent, oldest first."""
-        low, high = np.searchsorted(self.ppids, [pid, pid + 1])
+        low, high = bisect_left(self.ppids, pid), bisect_right(self.ppids, pid)
         return [int(row) for row in self.by_ppid[low:high]]
 
     def children(self, parent: int) -> list[int]:
         """Rows of a row's children, oldest first."""
-        orphans = np.array(self.orphans(int(self.pid[parent])), np.intp)
+        claimed = self.orphans(int(self.pid[parent]))
+        if not claimed:
+            return []
+        orphans = np.array(claimed, np.intp)
         known = self.parent_start[orphans]
         sure = known == self.start[parent]
-        ask = known == 0  # only these need a look at who else has had the pid
+        unsure = known == 0  # only these need a look at who else has had the pid
         return [
             row
-            for row, yes, ask in zip(orphans.tolist(), sure.tolist(), ask.tolist(), strict=True)
+            for row, yes, ask in zip(claimed, sure.tolist(), unsure.tolist(), strict=True)
             if row != parent and (self.parent(row) == parent if ask else yes)
         ]
 
