@@ -53,7 +53,7 @@ class Lives:
         self._scanner, self._proc = scanner, proc
         self._alive: dict[int, Life] = {}
         self._events: list[tuple[int | bytes, ...]] = []
-        self._texts: list[Array] = []
+        self._texts: list[np.void] = []
         self.produced = dict.fromkeys(BOOK_KINDS, 0)
         self.threads = 0
 

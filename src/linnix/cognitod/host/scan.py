@@ -104,9 +104,9 @@ class Scanner:
         return 0
 
 
-def read_text(proc: Path, pid: int, start_ns: int, seq: int) -> Array:
+def read_text(proc: Path, pid: int, start_ns: int, seq: int) -> np.void:
     """What a process runs, one element of dtype EXEC_TEXT; empty fields where it is gone or another user's."""
-    text = np.zeros((), EXEC_TEXT)
+    text: np.void = np.zeros((), EXEC_TEXT)[()]
     line = name = b""
     with suppress(OSError):
         line = (proc / str(pid) / "cmdline").read_bytes()
