@@ -106,7 +106,7 @@ class Scanner:
 
 def read_text(proc: Path, pid: int, start_ns: int, seq: int) -> np.void:
     """What a process runs, one element of dtype EXEC_TEXT; empty fields where it is gone or another user's."""
-    text: np.void = np.zeros((), EXEC_TEXT)[()]
+    text: np.void = np.zeros(1, EXEC_TEXT)[0]
     line = name = b""
     with suppress(OSError):
         line = (proc / str(pid) / "cmdline").read_bytes()
