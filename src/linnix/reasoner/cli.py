@@ -176,7 +176,3 @@ def main() -> None:
         app(prog_name="linnix-reasoner")
     except KeyboardInterrupt:  # outside the command: while it was being imported or parsed
         sys.exit(Exit.INTERRUPTED)
-
-
-if __name__ == "__main__":
-    main()
