@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from linnix.cognitod.api import frames, wire
+from linnix.cognitod.api import frames
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Kind
 from linnix.cognitod.model import ROW, Frames, Tag, TagChange
 
@@ -133,7 +134,7 @@ def test_a_long_batch_leaves_in_chunks_and_in_order() -> None:
     )
     chunks = list(frames.event_chunks(batch, places, GIB))
     assert [chunk.count(b"data: ") for chunk in chunks] == [frames.CHUNK, frames.CHUNK, 1]
-    told = [wire.msgspec.json.decode(line[6:])["pid"] for line in b"".join(chunks).split(b"\n\n") if line]
+    told = [msgspec.json.decode(line[6:])["pid"] for line in b"".join(chunks).split(b"\n\n") if line]
     assert told == list(range(n))
 
 

@@ -1,0 +1,116 @@
+"""Processes, their events and their families on the wire.
+
+Owns the fields of ``/processes`` and its kin, of ``/stream`` and of ``/graph``. Refuses values, as all of ``wire``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class K8s(msgspec.Struct):
+    """A pod's identity."""
+
+    pod_name: str
+    namespace: str
+    container_name: str
+    owner_kind: str | None
+    owner_name: str | None
+    priority: str
+    slo_tier: str | None
+
+
+class Process(msgspec.Struct, kw_only=True):
+    """One process, in every answer that lists processes."""
+
+    pid: int
+    ppid: int
+    uid: int
+    gid: int
+    comm: str
+    event_type: str
+    cpu_pct: float | UnsetType = UNSET
+    mem_pct: float | UnsetType = UNSET
+    age_sec: int | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    k8s: K8s | None
+    priority: str | UnsetType = UNSET
+    start_ns: int
+    filename: str | None
+    argv: list[str]
+    exit_code: int | UnsetType = UNSET
+    exit_signal: int | UnsetType = UNSET
+    cpu_ns: int
+    max_rss_bytes: int
+    rss_bytes: int | UnsetType = UNSET
+    rss_growth_bytes: int | UnsetType = UNSET
+    threads: int | UnsetType = UNSET
+    proc_state: str | UnsetType = UNSET
+    cgroup: str | None
+    unit: str | None
+    preexisting: bool | UnsetType = UNSET
+    tags: list[str]
+
+
+class LiveProcesses(msgspec.Struct):
+    """A frame of ``/processes/live``."""
+
+    event: str
+    processes: list[Process]
+
+
+class Event(msgspec.Struct, kw_only=True):
+    """A frame of ``/stream``."""
+
+    pid: int
+    ppid: int
+    uid: int
+    gid: int
+    comm: str
+    event_type: int
+    event_type_name: str
+    ts_ns: int
+    seq: int
+    exit_time_ns: int
+    cpu_pct_milli: int
+    mem_pct_milli: int
+    cpu_percent: float | UnsetType = UNSET
+    mem_percent: float | UnsetType = UNSET
+    data: int = 0
+    data2: int = 0
+    aux: int = 0
+    aux2: int = 0
+    start_ns: int
+    filename: str | UnsetType | None = UNSET
+    argv: list[str] | UnsetType = UNSET
+    exit_code: int | UnsetType = UNSET
+    exit_signal: int | UnsetType = UNSET
+    cpu_ns: int | UnsetType = UNSET
+    max_rss_bytes: int | UnsetType = UNSET
+    cgroup: str | None
+    unit: str | None
+    tags: list[str]
+    tags_gained: list[str] | UnsetType = UNSET
+    tags_lost: list[str] | UnsetType = UNSET
+
+
+class GraphNode(msgspec.Struct):
+    """One process of a family."""
+
+    pid: int
+    ppid: int
+    comm: str
+    uid: int
+    gid: int
+    event_type: str
+    relationship: str
+    level: int
+
+
+class Graph(msgspec.Struct):
+    """The answer of ``/graph/{pid}``."""
+
+    root: int
+    nodes: list[GraphNode]
+    truncated: bool
