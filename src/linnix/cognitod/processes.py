@@ -103,6 +103,7 @@ class Table:
         """Apply a batch of events in ring order, and the texts that came with it."""
         self._view = None
         events = batch.events
+        ended = self._advance(int(events["ts_ns"].max())) if len(events) else False
         slots, parents, replaced = self._identify(events)
         known = slots >= 0
         self.totals.stale += int(len(events) - np.count_nonzero(known))
@@ -125,8 +126,7 @@ class Table:
 
         born_by = parents[of_kind[Kind.FORK]]
         changed = np.unique(np.concatenate([at, born_by[born_by >= 0], bereaved]))
-        if len(events):
-            self._refresh_windows(int(events["ts_ns"].max()), changed)
+        self._refresh_windows(slice(0, self._slots.top) if ended else changed)
         evicted = self._evict()
         if len(evicted):
             changed = changed[~np.isin(changed, evicted)]
@@ -285,9 +285,12 @@ class Table:
         self._rows["state"][wrong] = b"R"
         self.totals.missed_exits -= len(wrong)
 
-    def _refresh_windows(self, now_ns: int, changed: Index) -> None:
-        ended = self._forks.advance(now_ns) | self._short.advance(now_ns)
-        which: Index | slice = slice(0, self._slots.top) if ended else changed
+    def _advance(self, now_ns: int) -> bool:
+        """Let time pass in the sliding counts; True when those of every process may have changed."""
+        ended = [window.advance(now_ns) for window in (self._forks, self._short)]
+        return any(ended)
+
+    def _refresh_windows(self, which: Index | slice) -> None:
         self._rows["forks"][which] = self._forks.counts(which)
         self._rows["short_children"][which] = self._short.counts(which)
 
@@ -338,7 +341,8 @@ class Table:
         absent = hidden["used"] & (hidden["seen"] + 2 <= self._samples) & (kept["first_ns"] < now_ns)
         self._conclude_exits(np.flatnonzero(absent & kept["alive"]), now_ns)
         kept["state"][absent & (kept["state"] == b"Z")] = b"X"
-        self._refresh_windows(now_ns, np.zeros(0, np.intp))
+        if self._advance(now_ns):
+            self._refresh_windows(slice(0, top))
 
     def _usage(self, slots: Index, now: Array, now_ns: int, mem_total_bytes: int) -> None:
         rows, hidden = self._rows, self._hidden
@@ -346,7 +350,7 @@ class Table:
             rows[name][slots] = now[name]
         used_ns = now["cpu_ns"].astype(np.int64) - hidden["cpu_base_ns"][slots].astype(np.int64)
         elapsed_ns = np.maximum(now_ns - hidden["cpu_since_ns"][slots].astype(np.int64), MIN_ELAPSED_NS)
-        unknown = rows["preexisting"][slots] & (rows["cpu_ns"][slots] == 0)  # no earlier reading to compare with
+        unknown = rows["preexisting"][slots] & (self._samples == 1)  # no earlier reading to compare with
         # A thread that died during the walk is in neither total: the count steps back once, never the percentage.
         rows["cpu_pct"][slots] = np.where(unknown, 0.0, 100.0 * np.maximum(used_ns, 0) / elapsed_ns)
         cpu_ns = np.maximum(now["cpu_ns"], rows["cpu_ns"][slots])

@@ -58,8 +58,8 @@ class Oracle:
         shorts: list[tuple[Process, int]] = []
         for event in events:
             e = {name: event[name].item() for name in event.dtype.names}
-            nearby.add((e["pid"], e["start_ns"]))
-            self._apply(e, forks, shorts)
+            if self._apply(e, forks, shorts):
+                nearby.add((e["pid"], e["start_ns"]))
         for child, forker, ts_ns in forks:
             child.forker = forker if forker in nearby and forker in self.known else None
             if child.forker and ts_ns:
@@ -68,12 +68,13 @@ class Oracle:
             if child.forker:
                 self.known[child.forker].short_times.append(ts_ns)
 
-    def _apply(self, e: dict, forks: list, shorts: list) -> None:
+    def _apply(self, e: dict, forks: list, shorts: list) -> bool:
+        """False for an event of a process whose pid has a younger owner by now."""
         self.now_s = max(self.now_s, e["ts_ns"] // SECOND)
         process = self._of(e["pid"], e["start_ns"], e["ts_ns"])
         if process is None:
             self.counts["stale"] += 1
-            return
+            return False
         forker = (e["ppid"], e["parent_start_ns"])
         if process.last_ts_ns == 0:
             self.counts["missed_forks"] += e["kind"] != Kind.FORK
@@ -96,6 +97,7 @@ class Oracle:
             if e["ts_ns"] - process.first_ns < SHORT_NS:
                 self.counts["short_jobs"] += 1
                 shorts.append((process, e["ts_ns"]))
+        return True
 
     def sample(self, rows: Array, now_ns: int) -> None:
         """Everyone who lives at ``now_ns``."""

@@ -106,13 +106,13 @@ def agree(table: Table, oracle: Oracle) -> None:
     assert {name: getattr(totals, name) for name in oracle.counts} == oracle.counts
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(programs(steps([False]), FLUSH))
 def test_a_batch_does_what_its_events_do_one_by_one_however_often_pids_come_back(program: list) -> None:
     play(program, agree)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(programs(steps([False, True]), FLUSH, SAMPLE, SAMPLE))
 def test_lost_events_are_made_good_by_later_events_and_samples_as_one_by_one(program: list) -> None:
     play(program, agree)
