@@ -71,7 +71,7 @@ def run(
             output.line()
             output.line("LLM Analysis:", "bold")
         patience_s = 0.0 if late or busy(facts) else PATIENCE_S
-        result = _explain(facts, question, refusal, short, Telling(output), patience_s)
+        result = _explain(facts, question, refusal, short, Telling(output, one_line=short), patience_s)
         return result.trouble is None
     finally:
         if question is not None:

@@ -7,6 +7,7 @@ a sink that cannot be written makes the command fail, and a reader that went awa
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -120,11 +121,15 @@ def _words(error: OSError) -> str:
 class Paragraph:
     """Sentences that flow, wrapped at words, each shown as soon as it is there.
 
-    A provisional one stays out of the file, and can be taken back where the stream is a terminal.
+    A provisional one stays out of the file, and can be taken back where the stream is a terminal. ``one_line`` leaves
+    the wrapping out for programs that read line by line; a terminal wraps in any case, so there it is done by word.
     """
 
-    def __init__(self, output: Output, *, provisional: bool = False, style: str | None = None) -> None:
+    def __init__(
+        self, output: Output, *, provisional: bool = False, style: str | None = None, one_line: bool = False
+    ) -> None:
         self._output = output
+        self._width = math.inf if one_line and not output.replaces else output.width
         self._provisional = provisional
         self._style = style
         self._column = 0
@@ -135,7 +140,7 @@ class Paragraph:
         pieces: list[str] = []
         for word in sentence.split():
             columns = width_of(word)
-            if self._column and self._column + 1 + columns > self._output.width:
+            if self._column and self._column + 1 + columns > self._width:
                 pieces.append("\n")
                 self._column = 0
                 self._lines += 1

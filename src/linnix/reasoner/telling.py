@@ -19,23 +19,19 @@ STANDS = "[the model's text is given up; the rules' text stands]"
 
 
 class Telling:
-    """One explanation on its way to the reader."""
+    """One explanation on its way to the reader. ``one_line``: a single sentence, unwrapped on a pipe."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, one_line: bool = False) -> None:
         self._output = output
+        self._one_line = one_line
         self._provisional: Paragraph | None = None
         self._rules: Insight | None = None
         self._paragraph: Paragraph | None = None
 
-    @property
-    def begun(self) -> bool:
-        """Whether a sentence of the model has been shown."""
-        return self._paragraph is not None
-
     def meanwhile(self, rules: Insight) -> None:
         """Show the rules' text now; the model's may still come."""
         self._output.write(READING + "\n", "dim", to_file=False)
-        self._provisional = Paragraph(self._output, provisional=True, style="dim" if self._output.colour else None)
+        self._provisional = self._new(provisional=True, style="dim")
         self._rules = rules
         for sentence in rules.sentences:
             self._provisional.add(sentence.text)
@@ -48,7 +44,7 @@ class Telling:
                 self._provisional.erase(more_lines=1)
             elif self._provisional is not None:
                 self._output.write(MODELS + "\n", "dim", to_file=False)
-            self._paragraph = Paragraph(self._output)
+            self._paragraph = self._new()
         self._paragraph.add(text)
 
     def from_model(self, name: str, seconds: float) -> None:
@@ -73,10 +69,13 @@ class Telling:
         self._output.line(f"source: rules ({reason})", "yellow")
 
     def _tell(self, insight: Insight) -> None:
-        paragraph = Paragraph(self._output)
+        paragraph = self._new()
         for sentence in insight.sentences:
             paragraph.add(sentence.text)
         paragraph.end()
+
+    def _new(self, *, provisional: bool = False, style: str | None = None) -> Paragraph:
+        return Paragraph(self._output, provisional=provisional, style=style, one_line=self._one_line)
 
     def _end_paragraph(self) -> None:
         if self._paragraph is not None:

@@ -174,3 +174,12 @@ def test_a_model_that_gives_up_in_the_middle_is_followed_by_the_rules(tmp_path: 
         telling.from_rules(RULES, "it died")
     assert words(stream.getvalue()) == f"All is {INSTEAD} {RULES_TEXT} source: rules (it died)"
     assert words(file.read_text()) == words(stream.getvalue())
+
+
+def test_a_single_sentence_is_a_single_line_on_a_pipe_and_wrapped_on_a_terminal() -> None:
+    long = " ".join(["word"] * 40) + "."
+    for stream, lines in ((io.StringIO(), 1), (Terminal(), 3)):
+        telling = Telling(Output(stream=stream, colour=False), one_line=True)
+        telling.sentence(long)
+        telling.from_model("tiny", 0.1)
+        assert len(stream.getvalue().splitlines()) == lines + 1
