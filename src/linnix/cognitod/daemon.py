@@ -26,6 +26,7 @@ from linnix.cognitod.api import app
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import Sight
+from linnix.cognitod.host import fallback
 from linnix.cognitod.host.cgroup import Cgroups, find_mount
 from linnix.cognitod.hub import Hub
 from linnix.cognitod.ingest import Ingest
@@ -65,8 +66,6 @@ def choose_sight(config: Config) -> tuple[Sight, tuple[str, ...]]:
             return sight, sight.degraded
     for reason in reasons:
         log.warning("degraded: %s", reason)
-    from linnix.cognitod.host import fallback
-
     spare = fallback.open_sight()
     return spare, (*reasons, *spare.degraded)
 

@@ -2,7 +2,7 @@
 
 Owns identity, lineage, usage and the fate of every process, as numpy arrays indexed by slot. Refuses clocks, files
 and threads: time arrives as ``now_ns``, and one thread owns a table. Invariant: after any batch the table is what
-applying its events one by one would have made it; ``tests/unit/cognitod/test_processes.py`` keeps that oracle.
+applying its events one by one would have made it; ``tests/unit/cognitod/test_table_oracle.py`` keeps that oracle.
 
 A process is (pid, start_ns): PIDs come back. Events may be missing (lost in the ring, or the daemon started late);
 what can be concluded from later ones and from samples is, and counted as missed.
@@ -11,41 +11,24 @@ what can be concluded from later ones and from samples is, and counted as missed
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnix.cognitod.events import EXEC_TEXT, Array, Batch, Kind
-from linnix.cognitod.exec_texts import ExecTexts, join
-from linnix.cognitod.handles import Handles, Index
-from linnix.cognitod.model import ROW, SEEDED, Rows
-from linnix.cognitod.trends import RssTrend, Sliding
+from linnix.cognitod.exec_texts import join
+from linnix.cognitod.handles import Index
+from linnix.cognitod.slots import WINDOW_S, Slots
 
-#: Span of ``forks`` and ``short_children``.
-WINDOW_S = 10
+__all__ = ["SHORT_NS", "WINDOW_S", "Table", "Update"]
+
 #: A process that lived less than this is a short job.
 SHORT_NS = 1_000_000_000
-#: The kernel's upper bound of pid_max on 64 bits (include/linux/threads.h).
-PID_LIMIT = 1 << 22
 #: A process younger than this would get its CPU percentage from noise.
 MIN_ELAPSED_NS = 10_000_000
+
 _OWN_COMMS = np.array([b"cognitod", b"linnix", b"linnix-reasoner", b"linnix-model"])
 _OWN_CHILDREN = np.array([b"llama-server"])
-
-#: What the table knows of a slot beyond what it tells.
-_HIDDEN = np.dtype(
-    [
-        ("cpu_base_ns", "<u8"),  # CPU time at the last sample
-        ("cpu_since_ns", "<u8"),  # when that was
-        ("parent_start_ns", "<u8"),  # identity of who forked it; ``ppid`` follows reparenting, this does not
-        ("seen", "<u8"),  # number of the last sample it was in
-        ("parent", "<i4"),  # slot of who forked it, -1 unknown
-        ("used", "?"),
-        ("assumed", "?"),  # its exit was concluded, not seen
-    ]
-)
-
 _EMPTY_TEXTS = np.zeros(0, EXEC_TEXT)
 
 
@@ -60,44 +43,8 @@ class Update:
     changed: Index  # every slot whose row changed, ascending
 
 
-@dataclass(slots=True)
-class Totals:
-    """Counted since start."""
-
-    forks: int = 0
-    execs: int = 0
-    exits: int = 0
-    short_jobs: int = 0
-    failed_exits: int = 0
-    missed_forks: int = 0  # processes first met by an exec, an exit or a sample
-    missed_exits: int = 0  # processes gone without an exit event
-    stale: int = 0  # events of a process whose pid has a younger owner
-    evicted: int = 0  # exited processes forgotten before their retention was over
-
-
-class Table:
+class Table(Slots):
     """All processes of the host, living and lately exited."""
-
-    def __init__(self, *, retention_ns: int = 300 * 10**9, max_exited: int = 32_768, page_size: int = 4096) -> None:
-        self._retention_ns = retention_ns
-        self._max_exited = max_exited
-        self._page_size = page_size
-        self._rows = np.zeros(512, ROW)
-        self._hidden = np.zeros(512, _HIDDEN)
-        self._slots = Handles()
-        self._by_pid = np.zeros(PID_LIMIT + 1, np.int32)  # slot + 1; pages that no pid touches cost nothing
-        self._forks = Sliding(WINDOW_S)
-        self._short = Sliding(WINDOW_S)
-        self._rss = RssTrend()
-        self._texts = ExecTexts()
-        for history in (self._forks, self._short, self._rss, self._texts):
-            history.resize(len(self._rows))
-        self._samples = 0
-        self._view: Rows | None = None
-        self._boot_offset_ns = 0
-        self.totals = Totals()
-
-    # -- what happened ------------------------------------------------------------------------------------------
 
     def update(self, batch: Batch) -> Update:
         """Apply a batch of events in ring order, and the texts that came with it."""
@@ -173,50 +120,6 @@ class Table:
         self._adopt(made, parents[first[fresh]])
         return g_slot[group[:n]], parents, replaced
 
-    def _add(self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64]) -> Index:
-        slots = self._slots.take(len(pid))
-        while self._slots.top > len(self._rows):
-            self._grow()
-        self._rows[slots] = 0
-        self._hidden[slots] = 0
-        for name, value in (("slot", slots), ("pid", pid), ("start_ns", start_ns)):
-            self._rows[name][slots] = value
-        born_ns = np.maximum(start_ns.astype(np.int64) - self._boot_offset_ns, 0)
-        self._rows["first_ns"][slots] = born_ns
-        self._rows["alive"][slots] = True
-        self._rows["last_kind"][slots] = SEEDED
-        self._rows["state"][slots] = b"R"
-        self._rows["threads"][slots] = 1
-        self._hidden["cpu_since_ns"][slots] = born_ns
-        self._hidden["used"][slots] = True
-        self._hidden["seen"][slots] = self._samples
-        self._forks.clear(slots)
-        self._short.clear(slots)
-        self._rss.clear(slots)
-        return slots
-
-    def _grow(self) -> None:
-        size = 2 * len(self._rows)
-        for name in ("_rows", "_hidden"):
-            old = getattr(self, name)
-            grown = np.zeros(size, old.dtype)
-            grown[: len(old)] = old
-            setattr(self, name, grown)
-        for history in (self._forks, self._short, self._rss, self._texts):
-            history.resize(size)
-
-    def _adopt(self, slots: Index, parents: Index) -> None:
-        """Note who forked these, and that Linnix's children are Linnix until they exec something else."""
-        self._hidden["parent"][slots] = parents
-        self._hidden["parent_start_ns"][slots] = np.where(parents >= 0, self._rows["start_ns"][parents], 0)
-        self._rows["own"][slots] |= (parents >= 0) & self._rows["own"][parents]
-
-    def _parent(self, slots: Index) -> Index:
-        """Slot of who forked each, -1 where that is not known or forgotten."""
-        parents = self._hidden["parent"][slots].astype(np.intp)
-        same = (parents >= 0) & (self._rows["start_ns"][parents] == self._hidden["parent_start_ns"][slots])
-        return np.where(same & self._hidden["used"][parents], parents, -1)
-
     def _apply_forks(self, events: Array, slots: Index, parents: Index, which: Index) -> None:
         child, parent, ts_ns = slots[which], parents[which], events["ts_ns"][which]
         self._rows["first_ns"][child] = ts_ns
@@ -261,30 +164,6 @@ class Table:
         self.totals.failed_exits += int(np.count_nonzero(failed))
         return short, failed, parents[parents >= 0]
 
-    def _bury(self, slots: Index, exit_ns: NDArray[np.uint64] | int) -> None:
-        """A process that has exited uses nothing; what it used in all stays in ``cpu_ns`` and ``max_rss_bytes``."""
-        self._rows["exit_ns"][slots] = exit_ns
-        self._rows["alive"][slots] = False
-        self._rows["state"][slots] = b"X"
-        for name in ("cpu_pct", "mem_pct", "rss_bytes", "rss_growth_bytes", "rss_window_ns", "threads"):
-            self._rows[name][slots] = 0
-
-    def _conclude_exits(self, slots: Index, exit_ns: NDArray[np.uint64] | int) -> None:
-        """Those of ``slots`` that still live have exited without an event."""
-        living = self._rows["alive"][slots]
-        self._bury(slots[living], exit_ns[living] if isinstance(exit_ns, np.ndarray) else exit_ns)
-        self._hidden["assumed"][slots[living]] = True
-        self.totals.missed_exits += int(np.count_nonzero(living))
-
-    def _revive(self, slots: Index) -> None:
-        """Word came from processes whose exit had been concluded."""
-        wrong = slots[self._hidden["assumed"][slots]]
-        self._hidden["assumed"][wrong] = False
-        self._rows["alive"][wrong] = True
-        self._rows["exit_ns"][wrong] = 0
-        self._rows["state"][wrong] = b"R"
-        self.totals.missed_exits -= len(wrong)
-
     def _advance(self, now_ns: int) -> bool:
         """Let time pass in the sliding counts; True when those of every process may have changed."""
         ended = [window.advance(now_ns) for window in (self._forks, self._short)]
@@ -293,8 +172,6 @@ class Table:
     def _refresh_windows(self, which: Index | slice) -> None:
         self._rows["forks"][which] = self._forks.counts(which)
         self._rows["short_children"][which] = self._short.counts(which)
-
-    # -- what was sampled ---------------------------------------------------------------------------------------
 
     def sample(
         self,
@@ -374,110 +251,6 @@ class Table:
         theirs = (parents >= 0) & self._rows["own"][parents]
         self._rows["own"][made] |= theirs & np.isin(comm, _OWN_CHILDREN)
 
-    # -- what was run -------------------------------------------------------------------------------------------
-
     def _take_texts(self, texts: Array, slots: Index) -> None:
         own = self._texts.take(texts, slots, self._locate)
         self._rows["own"][own] = True
-
-    def _locate(self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64]) -> Index:
-        """Slots of these identities, -1 where unknown."""
-        holder = self._by_pid[pid].astype(np.intp) - 1
-        return np.where((holder >= 0) & (self._rows["start_ns"][holder] == start_ns), holder, -1)
-
-    def _text(self, slot: int) -> int:
-        """Handle of what ``slot`` runs: its own exec's text, else that of the forebear it is a copy of; -1 unknown."""
-        for _ in range(16):
-            if self._texts.handle(slot) >= 0 or self._rows["exec_ns"][slot]:
-                return self._texts.handle(slot)
-            parent = int(self._parent(np.array([slot]))[0])
-            if parent < 0 or self._rows["exec_ns"][parent] > self._rows["first_ns"][slot]:
-                return -1
-            slot = parent
-        return -1
-
-    def filename(self, slot: int) -> str | None:
-        """Path that the process in ``slot`` was started from, None if unknown."""
-        text = self._text(slot)
-        return self._texts.filename(text) if text >= 0 else None
-
-    def argv(self, slot: int) -> list[str]:
-        """Its command line, redacted; empty if unknown."""
-        text = self._text(slot)
-        return self._texts.argv(text) if text >= 0 else []
-
-    # -- what is forgotten --------------------------------------------------------------------------------------
-
-    def expire(self, now_ns: int) -> int:
-        """Forget exited processes whose retention is over; how many. A zombie stays while it is one."""
-        rows = self._rows[: self._slots.top]
-        over = self._exited() & (rows["exit_ns"] + np.uint64(self._retention_ns) < now_ns)
-        gone = np.flatnonzero(over)
-        self._forget(gone)
-        return len(gone)
-
-    def _exited(self) -> NDArray[np.bool_]:
-        top = self._slots.top
-        rows = self._rows[:top]
-        exited: NDArray[np.bool_] = self._hidden["used"][:top] & ~rows["alive"] & (rows["state"] != b"Z")
-        return exited
-
-    def _evict(self) -> Index:
-        """Keep the exited within their bound: the oldest go, a sixteenth at a time so that storms do not pay twice."""
-        if len(self._slots) <= self._max_exited:
-            return np.zeros(0, np.intp)
-        exited = np.flatnonzero(self._exited())
-        if len(exited) <= self._max_exited:
-            return exited[:0]
-        excess = len(exited) - (self._max_exited - self._max_exited // 16)
-        oldest = exited[np.argsort(self._rows["exit_ns"][exited], kind="stable")[:excess]]
-        self._forget(oldest)
-        self.totals.evicted += len(oldest)
-        return oldest
-
-    def _forget(self, slots: Index) -> None:
-        if not len(slots):
-            return
-        self._view = None
-        mine = self._by_pid[self._rows["pid"][slots]] == slots + 1
-        self._by_pid[self._rows["pid"][slots[mine]]] = 0
-        self._texts.clear(slots)
-        self._hidden["used"][slots] = False
-        self._slots.give(slots)
-
-    # -- what is known ------------------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        """Living and exited together."""
-        return len(self._slots)
-
-    def rows(self) -> Rows:
-        """All processes, dtype ROW, in no particular order. A copy that later updates leave alone."""
-        if self._view is None:
-            self._view = self._rows[np.flatnonzero(self._hidden["used"][: self._slots.top])]
-            self._view.flags.writeable = False
-        return self._view
-
-    def at(self, slots: Index) -> Rows:
-        """The rows of these slots; a copy."""
-        return self._rows[slots]
-
-    def set_tags(self, slots: Index, tags: NDArray[np.uint32]) -> None:
-        """Note the tags that the pipeline computed for these slots."""
-        self._view = None
-        self._rows["tags"][slots] = tags
-
-    def find(self, pid: int) -> np.void | None:
-        """The row of the youngest process of this pid, living or exited; None if unknown."""
-        slot = int(self._by_pid[pid]) - 1 if 0 <= pid <= PID_LIMIT else -1
-        return cast(np.void, self._rows[slot].copy()) if slot >= 0 else None
-
-    def children(self, pid: int) -> Rows:
-        """Processes whose parent is ``pid`` now, living and exited."""
-        rows = self.rows()
-        children: Rows = rows[rows["ppid"] == pid]
-        return children
-
-    def rss_history(self, slot: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Resident bytes of the last minute: times (CLOCK_MONOTONIC ns) and values, oldest first."""
-        return self._rss.history(slot)
