@@ -167,13 +167,13 @@ def test_a_model_that_does_not_answer_costs_one_line_and_not_the_analysis(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--short", "--stream"], "--short, --insights, --alerts and --stream exclude each other: give one."),
+        (["--short", "--stream"], "argument --stream: not allowed with argument --short"),
         (["--filter", "high_cpu"], "--filter needs --stream."),
         (["--raw"], "--raw needs --stream or --alerts; elsewhere --json gives JSON."),
         (["--timeout", "0"], "--timeout 0: expected seconds, more than 0."),
         (["--host", "ftp://x"], "--host: 'ftp://x' is not an address like http://127.0.0.1:3000"),
         (["--endpoint", "http://"], "--endpoint (LLM_ENDPOINT): 'http://' is not an address like http://127.0.0.1:3000"),
-        (["--nonsense"], "No such option: --nonsense"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_explained_and_exits_with_2(arguments: list[str], message: str) -> None:

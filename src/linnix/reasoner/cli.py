@@ -1,21 +1,22 @@
 """``linnix-reasoner``: its flags, its environment, its exit codes.
 
 Owns the command line and how the command ends. Refuses work: it hands over to ``analysis`` or ``live``, which are
-imported only when they are wanted, because an answer in half a second has no time for imports that it does not need.
-Invariant: the user never sees a traceback, and the exit code is one of ``errors.Exit``.
+imported only when they are wanted. Invariant: the user never sees a traceback, and the exit code is one of
+``errors.Exit``.
+
+argparse, where the other commands use Typer: importing that and what it parses with costs a tenth of a second of CPU,
+as much as all the rest of this command, and on a host whose cores are taken that is twice or three times as long.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from linnix import __version__
 from linnix.reasoner.errors import Exit, ReasonerError
@@ -26,132 +27,135 @@ STARTED = time.monotonic()
 DEFAULT_HOST = "http://127.0.0.1:3000"
 DEFAULT_TIMEOUT_S = 10.0
 
-EPILOG = (
-    "LINNIX_API_TOKEN holds the token of a daemon that wants one. "
-    "Exit codes: 0 done, 1 failed, 2 usage, 3 daemon not reachable, "
-    "4 model required (--require-model) and no checked answer from it, 130 interrupted."
-)
+DESCRIPTION = """\
+Explain this host: what is busy, what waits, and who is behind it.
 
-app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
-)
+Asks cognitod for the facts and a small language model on this machine for the
+explanation. Every name and number in the text is checked against the facts.
+Without a model, or where its answer fails the check, the rules explain."""
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"linnix-reasoner {__version__}")
-        raise typer.Exit(Exit.DONE)
-
-
-@app.command(epilog=EPILOG)
-def reasoner(
-    short: Annotated[
-        bool, typer.Option("--short", metavar="", help="One sentence instead of the full analysis.")
-    ] = False,
-    insights: Annotated[
-        bool, typer.Option("--insights", metavar="", help="Print the daemon's own insight, risks included.")
-    ] = False,
-    alerts: Annotated[
-        bool, typer.Option("--alerts", metavar="", help="Print the open alerts, then follow new ones.")
-    ] = False,
-    stream: Annotated[bool, typer.Option("--stream", metavar="", help="Follow process events as they happen.")] = False,
-    filter_tag: Annotated[
-        str | None,
-        typer.Option("--filter", metavar="TAG", help="With --stream: only processes with this tag, as high_cpu."),
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", metavar="", help="With --stream or --alerts: the daemon's JSON, one a line.")
-    ] = False,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LLM_ENDPOINT",
-            metavar="URL",
-            help="OpenAI-compatible chat completions to ask; by default the model server at "
-            "http://127.0.0.1:8090/v1/chat/completions. One on another host is told facts of this one.",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(envvar="LLM_MODEL", metavar="NAME", help="Model to ask for; by default linnix-3b-distilled."),
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(envvar="OPENAI_API_KEY", metavar="KEY", help="Key for the endpoint.", show_default=False),
-    ] = None,
-    host: Annotated[str, typer.Option(metavar="URL", help="The daemon to ask.")] = DEFAULT_HOST,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long the model may take for its whole answer.")
-    ] = DEFAULT_TIMEOUT_S,
-    require_model: Annotated[
-        bool, typer.Option("--require-model", metavar="", help="Exit with 4 unless the answer is the model's, checked.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the text to FILE as well, without colours.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", metavar="", help="One JSON object instead of text; JSON lines with streams.")
-    ] = False,
-    no_color: Annotated[
-        bool, typer.Option("--no-color", metavar="", help="No colours. NO_COLOR and a pipe do the same.")
-    ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Explain this host: what is busy, what waits, and who is behind it.
-
-    Asks cognitod for the facts and a small language model on this machine for the explanation.
-    Every name and number in the text is checked against the facts.
-    Without a model, or where its answer fails the check, the rules explain.
-    """
-    with _ending():
-        _check_usage([insights, alerts, stream, short], filter_tag, raw, timeout)
-        from linnix.reasoner.client import Daemon
-        from linnix.reasoner.output import Output
-        from linnix.reasoner.transport import parse_url
-
-        daemon = Daemon(parse_url(host, "--host"), os.environ.get("LINNIX_API_TOKEN", "").strip() or None)
-        sink = Output(colour=not no_color, file=output)
-        with contextlib.closing(sink), contextlib.closing(daemon):
-            if insights or alerts or stream:
-                from linnix.reasoner import live
-
-                if insights:
-                    live.insights(daemon, sink, as_json=as_json, timeout_s=timeout)
-                elif alerts:
-                    live.alerts(daemon, sink, as_json=as_json or raw)
-                else:
-                    live.stream(daemon, sink, tag=filter_tag, raw=raw or as_json)
-                return
-            from linnix.reasoner import analysis
-            from linnix.reasoner.llm import DEFAULT_ENDPOINT, DEFAULT_MODEL, Endpoint, parse_endpoint
-
-            named = (endpoint or "").strip()
-            asked = Endpoint(
-                url=parse_endpoint(named or DEFAULT_ENDPOINT, "--endpoint (LLM_ENDPOINT)"),
-                model=(model or "").strip() or DEFAULT_MODEL,
-                key=(api_key or "").strip() or None,
-            )
-            from_model = analysis.run(
-                daemon, asked, sink, short=short, as_json=as_json, timeout_s=timeout, started=STARTED
-            )
-        if require_model and not from_model:
-            raise ReasonerError(
-                "A model was required (--require-model), and no checked answer came from one.", Exit.NO_MODEL
-            )
+#: Variables that stand in for an option; the last two have none, as a secret or as everybody's convention.
+ENVIRONMENT = {
+    "LLM_ENDPOINT": "as --endpoint",
+    "LLM_MODEL": "as --model",
+    "OPENAI_API_KEY": "as --api-key",
+    "LINNIX_API_TOKEN": "the token of a daemon that wants one",
+    "NO_COLOR": "not empty: no colours",
+}
+EXIT_CODES = {
+    Exit.DONE: "done, also when the words are the rules'",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "usage",
+    Exit.NO_DAEMON: "daemon not reachable",
+    Exit.NO_MODEL: "--require-model, and no checked answer from the model",
+    Exit.INTERRUPTED: "interrupted",
+}
 
 
-def _check_usage(modes: list[bool], filter_tag: str | None, raw: bool, timeout: float) -> None:
-    _insights, alerts, stream, _short = modes
-    if sum(modes) > 1:
-        raise ReasonerError("--short, --insights, --alerts and --stream exclude each other: give one.", Exit.USAGE)
-    if filter_tag is not None and not stream:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    lines = ["environment:", *(f"  {name:<17} {text}" for name, text in ENVIRONMENT.items())]
+    lines += ["", "exit codes:", *(f"  {int(code):<4} {text}" for code, text in EXIT_CODES.items())]
+    lines += ["", "examples:", "  linnix-reasoner --short", "  linnix-reasoner --stream --filter high_cpu"]
+    found = argparse.ArgumentParser(
+        prog="linnix-reasoner",
+        description=DESCRIPTION,
+        epilog="\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    what = found.add_argument_group("what to print (default: the full analysis)").add_mutually_exclusive_group()
+    what.add_argument("--short", action="store_true", help="one sentence")
+    what.add_argument("--insights", action="store_true", help="the daemon's own insight, risks included")
+    what.add_argument("--alerts", action="store_true", help="the open alerts, then new ones as they come")
+    what.add_argument("--stream", action="store_true", help="process events as they happen")
+    how = found.add_argument_group("how to print it")
+    how.add_argument("--filter", metavar="TAG", help="with --stream: only processes with this tag, as high_cpu")
+    how.add_argument("--raw", action="store_true", help="with --stream or --alerts: the daemon's JSON, one a line")
+    how.add_argument("--json", action="store_true", help="one JSON object; JSON lines with --stream and --alerts")
+    how.add_argument("--output", metavar="FILE", type=Path, help="write the text to FILE as well, without colours")
+    how.add_argument("--no-color", action="store_true", help="no colours; a pipe does the same")
+    whom = found.add_argument_group("whom to ask")
+    whom.add_argument("--host", metavar="URL", default=DEFAULT_HOST, help="the daemon (default %(default)s)")
+    whom.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="OpenAI-compatible chat completions (default http://127.0.0.1:8090/v1/chat/completions); "
+        "one on another host is told facts of this one",
+    )
+    whom.add_argument("--model", metavar="NAME", help="the model to ask for (default linnix-3b-distilled)")
+    whom.add_argument("--api-key", metavar="KEY", help="key for the endpoint; better in OPENAI_API_KEY")
+    whom.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=DEFAULT_TIMEOUT_S,
+        help="how long the model may take for its whole answer (default %(default)g)",
+    )
+    whom.add_argument(
+        "--require-model", action="store_true", help="exit with 4 unless the answer is the model's, checked"
+    )
+    found.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return found
+
+
+def reason(options: argparse.Namespace) -> None:
+    """Do what the options say. Raises ``ReasonerError``."""
+    _check(options)
+    from linnix.reasoner.client import Daemon
+    from linnix.reasoner.output import Output
+    from linnix.reasoner.transport import parse_url
+
+    daemon = Daemon(parse_url(options.host, "--host"), _variable("LINNIX_API_TOKEN"))
+    sink = Output(colour=not options.no_color, file=options.output)
+    with contextlib.closing(sink), contextlib.closing(daemon):
+        if options.insights or options.alerts or options.stream:
+            from linnix.reasoner import live
+
+            if options.insights:
+                live.insights(daemon, sink, as_json=options.json, timeout_s=options.timeout)
+            elif options.alerts:
+                live.alerts(daemon, sink, as_json=options.json or options.raw)
+            else:
+                live.stream(daemon, sink, tag=options.filter, raw=options.json or options.raw)
+            return
+        from linnix.reasoner import analysis
+        from linnix.reasoner.llm import DEFAULT_ENDPOINT, DEFAULT_MODEL, Endpoint, parse_endpoint
+
+        named = options.endpoint or _variable("LLM_ENDPOINT") or DEFAULT_ENDPOINT
+        endpoint = Endpoint(
+            url=parse_endpoint(named, "--endpoint (LLM_ENDPOINT)"),
+            model=options.model or _variable("LLM_MODEL") or DEFAULT_MODEL,
+            key=options.api_key or _variable("OPENAI_API_KEY"),
+        )
+        from_model = analysis.run(
+            daemon,
+            endpoint,
+            sink,
+            short=options.short,
+            as_json=options.json,
+            timeout_s=options.timeout,
+            started=STARTED,
+        )
+    if options.require_model and not from_model:
+        raise ReasonerError(
+            "A model was required (--require-model), and no checked answer came from one.", Exit.NO_MODEL
+        )
+
+
+def _variable(name: str) -> str | None:
+    """An environment variable; blank is absent."""
+    return os.environ.get(name, "").strip() or None
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What argparse cannot say."""
+    if options.filter is not None and not options.stream:
         raise ReasonerError("--filter needs --stream.", Exit.USAGE)
-    if raw and not (stream or alerts):
+    if options.raw and not (options.stream or options.alerts):
         raise ReasonerError("--raw needs --stream or --alerts; elsewhere --json gives JSON.", Exit.USAGE)
-    if not 0 < timeout < 86_400:
-        raise ReasonerError(f"--timeout {timeout:g}: expected seconds, more than 0.", Exit.USAGE)
+    if not 0 < options.timeout < 86_400:
+        raise ReasonerError(f"--timeout {options.timeout:g}: expected seconds, more than 0.", Exit.USAGE)
 
 
 @contextlib.contextmanager
@@ -159,20 +163,18 @@ def _ending() -> Iterator[None]:
     """Turn every way a run can end into its exit code and at most one line on stderr."""
     try:
         yield
-    except ReasonerError as failure:
-        print(failure.message, file=sys.stderr)
-        raise typer.Exit(failure.code) from None
+    except ReasonerError as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(error.code)
     except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
+        sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:
         # Our reader has seen enough (`| head`). What is still buffered must not raise again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(Exit.DONE) from None
+        sys.exit(Exit.DONE)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
-    try:
-        app(prog_name="linnix-reasoner")
-    except KeyboardInterrupt:  # outside the command: while it was being imported or parsed
-        sys.exit(Exit.INTERRUPTED)
+    with _ending():
+        reason(parser().parse_args(arguments))

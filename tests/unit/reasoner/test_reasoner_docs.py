@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
-
-import typer
 
 from linnix.reasoner import analysis, cli, live, llm, telling
 from linnix.reasoner.errors import Exit
@@ -24,26 +21,21 @@ def first_cells(text: str) -> list[str]:
     return re.findall(r"^\| `?([^`| ]+)[^|]*\|", text, re.MULTILINE)[1:]
 
 
-def parameters() -> list[Any]:
-    command = typer.main.get_command(cli.app)
-    return [*command.params, *filter(None, [command.get_help_option(typer.Context(command))])]
+def options() -> list[str]:
+    return re.findall(r"^  (?:-h, )?(--[a-z-]+)", cli.parser().format_help(), re.MULTILINE)
 
 
 def test_every_option_is_on_the_page() -> None:
-    options = [parameter.opts[-1] for parameter in parameters()]
-    listed = first_cells(section("Options"))
-    assert sorted(listed) == sorted(options)
+    assert sorted(first_cells(section("Options"))) == sorted(options())
 
 
 def test_every_variable_is_on_the_page() -> None:
-    named = [getattr(parameter, "envvar", None) for parameter in parameters()]
-    assert sorted(first_cells(section("Environment"))) == sorted([*filter(None, named), "LINNIX_API_TOKEN", "NO_COLOR"])
+    assert first_cells(section("Environment")) == list(cli.ENVIRONMENT)
 
 
 def test_every_exit_code_is_on_the_page_and_in_the_help() -> None:
-    codes = [str(int(code)) for code in Exit]
-    assert first_cells(section("Exit codes")) == codes
-    assert all(f"{code} " in cli.EPILOG for code in codes)
+    assert first_cells(section("Exit codes")) == [str(int(code)) for code in Exit]
+    assert list(cli.EXIT_CODES) == list(Exit)
 
 
 def test_the_page_quotes_the_marks_and_the_limits() -> None:
