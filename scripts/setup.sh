@@ -38,7 +38,7 @@ want() { # want PACKAGE "why" TEST...
   shift 2
   "$@" >/dev/null 2>&1 || { missing+=("$package"); reasons+=("$why"); }
 }
-has_libbpf() { [[ $(PATH=$PATH:/usr/sbin:/sbin ldconfig -p) == *"libbpf.so.1 "* ]]; }
+has_library() { [[ $(PATH=$PATH:/usr/sbin:/sbin ldconfig -p) == *"$1 "* ]]; }
 has_command() { PATH=$PATH:/usr/sbin:/sbin command -v "$1"; }
 
 install_missing() {
@@ -120,7 +120,8 @@ is_current() {
 }
 
 setup_run() {
-  [ "${LINNIX_BPF:-}" = off ] || want libbpf1 "loads Linnix's programs into the kernel; without it the daemon only reads /proc" has_libbpf
+  [ "${LINNIX_BPF:-}" = off ] || want libbpf1 "loads Linnix's programs into the kernel; without it the daemon only reads /proc" has_library libbpf.so.1
+  want libgomp1 "runs the language model on several cores; without it there is no model" has_library libgomp.so.1
   install_missing
   ! is_current run || return 0
   .venv/bin/python -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null || make_venv

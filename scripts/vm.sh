@@ -6,7 +6,7 @@
 #     --prepare COMMAND  first run COMMAND as root in the machine's tree, natively: emulation is twenty times slower
 #     --seconds N        give up after N seconds of machine time (default 600)
 # Prints what the command prints and ends with its status; 125 where no machine could be made or it did not finish.
-# Needs root, debootstrap, qemu-system-x86 and e2fsprogs, no KVM. Trees are kept in ${LINNIX_VM_CACHE:-/var/tmp/linnix-vm}.
+# Needs root, debootstrap, qemu-system-x86 and e2fsprogs, no KVM. Trees are kept in ${LINNIX_VM_CACHE:-/var/tmp/linnix-machines}.
 set -euo pipefail
 
 suite=bookworm seconds=600 overlays=() preparations=()
@@ -32,7 +32,7 @@ PATH=$PATH:/usr/sbin:/sbin
 for tool in debootstrap qemu-system-x86_64 mke2fs; do
   command -v "$tool" >/dev/null || fail "needs $tool: apt-get install debootstrap qemu-system-x86 e2fsprogs"
 done
-cache=${LINNIX_VM_CACHE:-/var/tmp/linnix-vm}
+cache=${LINNIX_VM_CACHE:-/var/tmp/linnix-machines}
 base=$cache/$suite
 mkdir -p "$cache"
 
@@ -42,9 +42,10 @@ own_mirror() {
   apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | sed -n '/^http.*\/debian\/*$/{p;q}'
 }
 
+packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,initramfs-tools,linux-image-cloud-amd64
+packages+=,python3,python3-venv,libbpf1,libgomp1
+
 make_base() {
-  local packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,initramfs-tools,linux-image-cloud-amd64
-  packages+=,python3,python3-venv,libbpf1
   rm -rf "$base"
   echo "vm.sh: making a $suite tree in $base, once (a minute or two)" >&2
   # shellcheck disable=SC2046 # an empty mirror is no argument
@@ -53,16 +54,24 @@ make_base() {
   rm -rf "$base"/var/cache/apt/archives/*.deb "$base"/var/lib/apt/lists/*
   echo '/dev/vda / ext4 rw,noatime 0 1' >"$base/etc/fstab"
   echo linnix-vm >"$base/etc/hostname"
-  touch "$base/.complete"
+  echo "$packages" >"$base/.complete"
 }
 exec 9>"$cache/$suite.lock"
 flock 9
-[ -e "$base/.complete" ] || make_base
+# A tree made from another list of packages is made again.
+[ "$(cat "$base/.complete" 2>/dev/null)" = "$packages" ] || make_base
 exec 9>&-
 
 work=$(mktemp -d "$cache/run.XXXXXX")
-# A preparation may leave the tree's /proc mounted when it is interrupted: never delete through a mount.
-trap 'umount -q "$work/root/proc" 2>/dev/null || true; mountpoint -q "$work/root/proc" || rm -rf "$work"' EXIT
+machine=
+clear_up() {
+  [ -z "$machine" ] || kill "$machine" 2>/dev/null || true
+  # A preparation that was interrupted leaves /proc mounted in the tree: never delete through a mount.
+  umount -q "$work/root/proc" 2>/dev/null || true
+  mountpoint -q "$work/root/proc" || rm -rf "$work"
+}
+trap clear_up EXIT
+trap 'exit 125' INT TERM
 cp -a --reflink=auto "$base" "$work/root"
 for overlay in "${overlays[@]}"; do cp -a "$overlay/." "$work/root/"; done
 for preparation in "${preparations[@]}"; do
@@ -106,8 +115,10 @@ rm -rf "$work/root"
 timeout "$seconds" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu Haswell-v4 -smp 2 -m 2048 \
   -display none -nic none -no-reboot -serial "file:$work/console" -serial "file:$work/output" \
   -drive "file=$work/disk,if=virtio,format=raw,cache=unsafe" -kernel "$work/kernel" -initrd "$work/initrd" \
-  -append "root=/dev/vda rw console=ttyS0 quiet psi=1 panic=-1 random.trust_cpu=on" </dev/null >"$work/qemu" 2>&1 ||
-  echo "vm.sh: qemu ended with status $? (124: after $seconds s): $(tail -n 2 "$work/qemu")" >&2
+  -append "root=/dev/vda rw console=ttyS0 quiet psi=1 panic=-1 random.trust_cpu=on" </dev/null >"$work/qemu" 2>&1 &
+machine=$! # in the background, so that a signal to us is noticed at once
+wait "$machine" || echo "vm.sh: qemu ended with status $? (124: after $seconds s): $(tail -n 2 "$work/qemu")" >&2
+machine=
 
 status=$(sed -n 's/\r*$//; s/^vm-status //p' "$work/output" | tail -n 1)
 sed 's/\r*$//; /^vm-status [0-9]*$/d' "$work/output"
