@@ -118,7 +118,7 @@ def daemon(address: Address, metrics: Address, config: Path | None) -> Service:
     arguments = ("--config", str(config)) if config else ()
     return Service(
         name="cognitod",
-        command=(*program("cognitod", "linnix.cognitod.cli"), *arguments),
+        command=(*program("cognitod", "linnix.cognitod"), *arguments),
         address=address,
         health_path="/healthz",
         others=(metrics,),

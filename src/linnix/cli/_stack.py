@@ -148,7 +148,7 @@ def reasoner(
     daemon_service: Service, model_service: Service | None, *flags: str
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """The command that explains this host through these two, and what to add to its environment."""
-    command = [*program("linnix-reasoner", "linnix.reasoner.cli"), "--host", daemon_service.address.url, *flags]
+    command = [*program("linnix-reasoner", "linnix.reasoner"), "--host", daemon_service.address.url, *flags]
     environment = {}
     if model_service is not None:
         command += ["--endpoint", f"{model_service.address.url}/v1/chat/completions"]
