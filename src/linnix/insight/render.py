@@ -23,6 +23,9 @@ _INVISIBLE = frozenset(
 _HIDDEN_CATEGORIES = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
 
 
+OWN_MARK = ", Linnix's own"
+
+
 def _visible(char: str) -> str:
     code = ord(char)
     if 0x20 <= code < 0x7F:
@@ -55,9 +58,9 @@ def name(comm: str, limit: int = NAME_LIMIT) -> str:
     return '"' + _cap("".join(escaped), limit) + '"'
 
 
-def process(comm: str, pid: int) -> str:
-    """``sh (pid 42)``."""
-    return f"{name(comm)} (pid {pid})"
+def process(comm: str, pid: int, own: bool = False) -> str:
+    """``sh (pid 42)``; one of Linnix's own is marked: ``cognitod (pid 7, Linnix's own)``."""
+    return f"{name(comm)} (pid {pid}{OWN_MARK if own else ''})"
 
 
 def label(text: str) -> str:

@@ -282,7 +282,7 @@ def _plain(found: Process | Group, field: str, formats: dict[str, Format]) -> Va
 
 def _process(process: Process, field: str, facts: Facts) -> Value | None:
     if not field:
-        return Value(f"{process.id}.pid", process.pid, render.process(process.comm, process.pid))
+        return Value(f"{process.id}.pid", process.pid, render.process(process.comm, process.pid, process.own))
     if field == "comm":
         return Value(f"{process.id}.comm", process.comm, render.name(process.comm))
     if field in ("cgroup", "unit"):
