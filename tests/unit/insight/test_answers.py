@@ -154,7 +154,8 @@ def test_the_insight_carries_what_the_text_was_made_of() -> None:
         "sh (pid 1001) has kept a core busy for 30 s: it uses 99.8 % of it. That is 94.2 % of all CPU time in use. "
         "Processes were waiting on CPU for 3.0 % of the last 10 s. Next come chrome (pid 1008) with 2.3 % and "
         "cognitod (pid 1009, Linnix's own) with 0.6 %. The load average is 1.10 on 2 cores. "
-        "See which of its threads is busy: top -H -p 1001. If it may run slower, lower its priority: renice -n 10 -p 1001."
+        "See which of its threads is busy: top -H -p 1001. "
+        "If it may run slower, lower its priority: renice -n 10 -p 1001."
     )
     assert (insight.source, insight.model, insight.cls, insight.severity) == (
         "model",
