@@ -23,8 +23,8 @@ from linnix.cognitod.trends import RssTrend, Sliding
 WINDOW_S = 10
 #: The kernel's upper bound of pid_max on 64 bits (include/linux/threads.h).
 PID_LIMIT = 1 << 22
-#: Exited processes kept at most: about 6 MB, and as much again if all of them had exec'ed.
-MAX_EXITED = 16_384
+#: Exited processes kept at most: about 4 MB, and as much again if all of them exec'ed.
+MAX_EXITED = 8_192
 
 #: What the table knows of a slot beyond what it tells.
 _HIDDEN = np.dtype(
