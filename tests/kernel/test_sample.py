@@ -13,7 +13,7 @@ import pytest
 from linnix.cognitod.events import PROCESS, Array
 from linnix.cognitod.kernel import BpfSight, KernelError, open_sight
 from linnix.cognitod.kernel.libbpf import Library, Object
-from linnix.cognitod.kernel.preflight import OBJECTS, object_dir
+from linnix.cognitod.kernel.preflight import OBJECTS, object_dir, parse_release
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -54,7 +54,7 @@ def test_rows_are_one_a_process_and_ordered_by_pid(sight: BpfSight) -> None:
     assert bool(row_of(rows, os.getpid())["kthread"]) is False
 
 
-def test_a_process_is_shown_with_all_its_threads_its_exact_memory_and_its_owner(sight: BpfSight) -> None:
+def test_a_process_is_shown_with_all_its_threads_its_memory_and_its_owner(sight: BpfSight) -> None:
     script = (
         "import threading, time, sys\n"
         "def spin():\n    while time.thread_time() < 0.1: pass\n"
@@ -75,7 +75,9 @@ def test_a_process_is_shown_with_all_its_threads_its_exact_memory_and_its_owner(
 
     rss = re.search(r"^Rss:\s+(\d+) kB", rollup, re.MULTILINE)
     assert rss is not None
-    assert int(row["rss_bytes"]) == int(rss[1]) * 1024
+    # before 6.2 each thread keeps up to 64 pages of each of three counters to itself
+    unknown = 0 if parse_release(os.uname().release) >= (6, 2) else 4 * 3 * 64 * os.sysconf("SC_PAGE_SIZE")
+    assert abs(int(row["rss_bytes"]) - int(rss[1]) * 1024) <= unknown
     assert row["cpu_ns"] >= 190_000_000  # of threads that are gone
     assert int(row["start_ns"]) // 10**7 == int(stat[19])
     assert (int(row["threads"]), bytes(row["state"]), int(row["ppid"])) == (5, b"S", os.getpid())

@@ -59,6 +59,22 @@ static __always_inline struct linnix_books *my_books(void)
 	return bpf_map_lookup_elem(&books, &zero);
 }
 
+static __always_inline void count_produced(__u32 kind)
+{
+	struct linnix_books *mine = my_books();
+
+	if (mine)
+		count(&mine->produced[kind]);
+}
+
+static __always_inline void count_lost(__u32 kind)
+{
+	struct linnix_books *mine = my_books();
+
+	if (mine)
+		count(&mine->lost[kind]);
+}
+
 /* Wake the reader once for every eighth of the ring that is waiting, and not for less. A crossing that two CPUs race
  * over may be missed: the reader comes by itself within its timeout, and the next eighth wakes it again. */
 static __always_inline __u64 wake_flag(void *ring, __u64 ring_bytes, __u64 record_bytes)
@@ -73,13 +89,13 @@ static __always_inline struct linnix_event *begin(__u32 kind, struct task_struct
 {
 	struct task_struct *leader = task->group_leader;
 	struct task_struct *parent = task->real_parent;
-	struct linnix_books *mine = my_books();
 	struct linnix_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
-	if (mine)
-		count(event ? &mine->produced[kind] : &mine->lost[kind]);
-	if (!event)
+	if (!event) {
+		count_lost(kind);
 		return NULL;
+	}
+	count_produced(kind);
 	event->ts_ns = bpf_ktime_get_ns();
 	event->start_ns = leader->start_boottime;
 	event->parent_start_ns = parent->group_leader->start_boottime;
@@ -109,7 +125,6 @@ static __always_inline void commit(struct linnix_event *event)
  * very exec and is resident. It ends at arg_end: behind it lies the environment, which is none of our business. */
 static __always_inline __u64 tell_text(struct task_struct *task, struct linux_binprm *program)
 {
-	struct linnix_books *mine = my_books();
 	struct linnix_exec_text *text = bpf_ringbuf_reserve(&texts, sizeof(*text), 0);
 	__u64 start = task->mm->arg_start;
 	__u64 total = task->mm->arg_end - start;
@@ -117,10 +132,11 @@ static __always_inline __u64 tell_text(struct task_struct *task, struct linux_bi
 	long copied;
 	__u64 seq;
 
-	if (mine)
-		count(text ? &mine->produced[LINNIX_EXEC_TEXT] : &mine->lost[LINNIX_EXEC_TEXT]);
-	if (!text)
+	if (!text) {
+		count_lost(LINNIX_EXEC_TEXT);
 		return 0;
+	}
+	count_produced(LINNIX_EXEC_TEXT);
 	__builtin_memset(text, 0, sizeof(*text));
 	seq = bpf_ktime_get_ns();
 	text->start_ns = task->group_leader->start_boottime;
@@ -129,7 +145,9 @@ static __always_inline __u64 tell_text(struct task_struct *task, struct linux_bi
 	text->argv_total = total;
 	copied = bpf_probe_read_kernel_str(text->filename, sizeof(text->filename), program->filename);
 	text->filename_len = copied > 0 ? copied - 1 : 0;
-	if (!bpf_probe_read_user(text->argv, len, (void *)start))
+	/* Forget what clang knows of the bound, or it drops the comparison that the verifier of 5.10 must see. */
+	asm volatile("" : "+r"(len));
+	if (len <= LINNIX_ARGV_LEN && !bpf_probe_read_user(text->argv, len, (void *)start))
 		text->argv_len = len;
 	bpf_ringbuf_submit(text, wake_flag(&texts, TEXTS_BYTES, sizeof(*text) + RECORD_HEADER));
 	return seq;

@@ -30,7 +30,7 @@ static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static __u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
 static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
-static long (*const bpf_probe_read_user)(void *dst, __u32 size, const void *unsafe) = (void *)112;
+static long (*const bpf_probe_read_user)(void *dst, __u64 size, const void *unsafe) = (void *)112;
 static long (*const bpf_probe_read_kernel)(void *dst, __u32 size, const void *unsafe) = (void *)113;
 static long (*const bpf_probe_read_kernel_str)(void *dst, __u32 size, const void *unsafe) = (void *)115;
 static long (*const bpf_seq_write)(void *seq, const void *data, __u32 len) = (void *)127;
@@ -132,6 +132,14 @@ struct mm_rss_stat {
 
 struct mm_struct___before_6_2 {
 	struct mm_rss_stat rss_stat;
+};
+
+struct task_rss_stat {
+	int count[4];
+};
+
+struct task_struct___before_6_2 {
+	struct task_rss_stat rss_stat;
 };
 
 struct task_struct {

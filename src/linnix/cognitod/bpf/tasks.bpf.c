@@ -63,24 +63,31 @@ static __always_inline __s64 rss_of_counters(struct mm_struct *mm)
 	return (file > 0 ? file : 0) + (anon > 0 ? anon : 0) + (shmem > 0 ? shmem : 0);
 }
 
-static __always_inline __s64 read_counter(const atomic_long_t *counter)
+/* Before 6.2 a thread kept up to 64 pages a counter to itself. This thread's are added; those of its siblings are not. */
+static __always_inline __s64 read_counter(const atomic_long_t *shared, const int *own)
 {
 	__s64 pages = 0;
+	int kept = 0;
 
-	bpf_probe_read_kernel(&pages, sizeof(pages), &counter->counter);
+	bpf_probe_read_kernel(&pages, sizeof(pages), &shared->counter);
+	bpf_probe_read_kernel(&kept, sizeof(kept), own);
+	pages += kept;
 	return pages > 0 ? pages : 0;
 }
 
 /* Indices written out, because only a constant one is relocated to the kernel's size of an element. */
-static __always_inline __u64 rss_pages(struct mm_struct *mm)
+static __always_inline __u64 rss_pages(struct task_struct *task, struct mm_struct *mm)
 {
 	struct mm_struct___before_6_2 *old;
+	struct task_struct___before_6_2 *own;
 
 	if (!field_exists(struct mm_rss_stat, count))
 		return rss_of_counters(mm);
 	old = stay_here(mm);
-	return read_counter(&old->rss_stat.count[MM_FILEPAGES]) + read_counter(&old->rss_stat.count[MM_ANONPAGES]) +
-	       read_counter(&old->rss_stat.count[MM_SHMEMPAGES]);
+	own = stay_here(task);
+	return read_counter(&old->rss_stat.count[MM_FILEPAGES], &own->rss_stat.count[MM_FILEPAGES]) +
+	       read_counter(&old->rss_stat.count[MM_ANONPAGES], &own->rss_stat.count[MM_ANONPAGES]) +
+	       read_counter(&old->rss_stat.count[MM_SHMEMPAGES], &own->rss_stat.count[MM_SHMEMPAGES]);
 }
 
 SEC("iter/task")
@@ -109,7 +116,7 @@ int write_task(struct bpf_iter__task *ctx)
 	record.flags = task->flags;
 	mm = task->mm;
 	if (mm && (task->pid == task->tgid || !leader->mm))
-		record.rss_pages = rss_pages(mm);
+		record.rss_pages = rss_pages(task, mm);
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
