@@ -72,27 +72,25 @@ find_python() {
   return 1
 }
 
-make_venv() {
-  local python
-  python=$(find_python) || die "no Python 3.11 or newer on PATH (python3 is $(python3 -V 2>&1 || echo absent))" \
-    "Install one, e.g.: sudo apt-get install python3 python3-venv"
-  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-    # Debian keeps ensurepip in a package of its own, named for the interpreter's version.
-    missing=("python3-venv") reasons=("makes the virtual environment that holds Linnix")
-    case $python in /usr/bin/*) install_missing ;; esac
-  fi
-  say "Creating .venv with $python ($("$python" -V))"
-  rm -rf .venv
-  if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+can_make_venv() { "$1" -c 'import ensurepip, venv'; }
+venv_works() { .venv/bin/python -c 'import pip, sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null; }
+
+make_venv() { # make_venv PYTHON
+  local python=$1
+  if can_make_venv "$python" 2>/dev/null; then
+    say "Creating .venv with $python ($("$python" -V))"
+    rm -rf .venv
     "$python" -m venv .venv
   elif "$python" -m pip --version >/dev/null 2>&1; then
     # No ensurepip, but a pip that can install into another interpreter's environment (22.3 and later).
+    say "Creating .venv with $python ($("$python" -V)) and its pip"
+    rm -rf .venv
     "$python" -m venv --without-pip .venv
     "$python" -m pip --python .venv/bin/python install --quiet pip || die "pip could not put itself into .venv" \
       "Install python3-venv and try again: sudo apt-get install python3-venv"
   else
     die "$python can make no virtual environment: it has neither ensurepip nor pip" \
-      "Install it with: sudo apt-get install python3-venv"
+      "Install python3-venv (sudo apt-get install python3-venv) and try again, or name another Python: PYTHON=/path/to/python3"
   fi
 }
 
@@ -115,16 +113,23 @@ fingerprint() {
 }
 stamp() { echo ".venv/installed-$1"; }
 is_current() {
-  [ "$(cat "$(stamp "$1")" 2>/dev/null)" = "$(fingerprint "$1")" ] && [ -x .venv/bin/cognitod ] && .venv/bin/python -c '' 2>/dev/null &&
+  [ "$(cat "$(stamp "$1")" 2>/dev/null)" = "$(fingerprint "$1")" ] && [ -x .venv/bin/cognitod ] &&
     compgen -G 'src/linnix/cognitod/bpf/*.o' >/dev/null
 }
 
 setup_run() {
+  local python=
+  if ! venv_works; then
+    python=$(find_python) || die "no Python 3.11 or newer on PATH (python3 is $(python3 -V 2>&1 || echo absent))" \
+      "Install one (sudo apt-get install python3 python3-venv), or name it: PYTHON=/path/to/python3"
+    # Debian keeps ensurepip in a package of its own; a Python from elsewhere has it or is past our help.
+    case $python in /usr/bin/*) want python3-venv "makes the virtual environment that holds Linnix" can_make_venv "$python" ;; esac
+  fi
   [ "${LINNIX_BPF:-}" = off ] || want libbpf1 "loads Linnix's programs into the kernel; without it the daemon only reads /proc" has_library libbpf.so.1
   want libgomp1 "runs the language model on several cores; without it there is no model" has_library libgomp.so.1
   install_missing
   ! is_current run || return 0
-  .venv/bin/python -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null || make_venv
+  [ -z "$python" ] || make_venv "$python"
   : >"$log"
   say "Installing what builds Linnix"
   local build=("pip>=25.1" "hatchling>=1.24" packaging)

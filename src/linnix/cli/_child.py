@@ -13,6 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
+from linnix.modelserver.server import describe_exit
+
 _KEPT_LINES = 30
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -81,11 +83,7 @@ class Child:
     def describe_end(self) -> str:
         """How it ended, in words."""
         code = self.returncode
-        if code is None:
-            return "is running"
-        if code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"exited with status {code}"
+        return "is running" if code is None else describe_exit(code)
 
     def drain(self, timeout_s: float = 1.0) -> list[str]:
         """The last lines of a child that has ended, once its pipe is empty."""

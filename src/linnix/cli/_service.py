@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from linnix.cli._errors import CommandError
-from linnix.cli._ports import holder_of, is_free
+from linnix.cli._ports import obstacle
 
 Health = Literal["ready", "starting", "absent"]
 _PROBE_TIMEOUT_S = 1.0
@@ -69,17 +69,16 @@ class Service:
         # llama.cpp's server says 503 {"error": {"message": "Loading model"}} until it can answer.
         return "starting" if status == 503 and "error" in body else "absent"
 
-    def taken_ports(self) -> list[Address]:
-        """Those of its addresses on which something else already listens."""
-        return [address for address in (self.address, *self.others) if not is_free(address.host, address.port)]
+    def obstacles(self) -> dict[Address, str]:
+        """For each of its addresses, why it could not listen there now; empty where it could."""
+        return {address: obstacle(address.host, address.port) for address in (self.address, *self.others)}
 
     def refuse_if_taken(self, option: str) -> None:
-        """Raise the error that names who holds our port."""
-        for address in self.taken_ports():
-            raise CommandError(
-                f"{self.name} cannot listen on {address}: the port is held by {holder_of(address.port)}",
-                f"Stop that process, or choose another port with {option}",
-            )
+        """Raise the error that says what is in the way, and names who holds our port."""
+        for address, reason in self.obstacles().items():
+            if reason:
+                advice = f"Stop that process, or choose another port with {option}"
+                raise CommandError(f"{self.name} cannot listen on {address}: {reason}", advice)
 
 
 def fetch(url: str) -> tuple[int, dict[str, Any]]:

@@ -36,7 +36,10 @@ class StartError(CommandError):
     """A service ended, or gave no answer, before it was ready."""
 
     def __init__(self, service: Service, child: Child, why: str) -> None:
-        super().__init__(f"{service.name} {why}", "\n".join(f"  {clean(line)}" for line in child.lines if line.strip()))
+        said = [line for line in child.lines if line.strip()]
+        # From its own error on, where it told one: a banner before it explains nothing.
+        first = next((at for at, line in enumerate(said) if line.startswith("error")), 0)
+        super().__init__(f"{service.name} {why}", "\n".join(f"  {clean(line)}" for line in said[first:]))
         self.service = service
 
 

@@ -134,7 +134,18 @@ def _cgroup2(mounts: Path = Path("/proc/self/mounts")) -> Iterator[Check]:
 def _model() -> Iterator[Check]:
     from linnix.modelserver import artifacts
     from linnix.modelserver.header import ModelError, read_header
+    from linnix.modelserver.server import choose_runtime
 
+    runtime, _binary = choose_runtime("auto")
+    if runtime == "xllamacpp" and not _can_load("libgomp.so.1"):
+        yield Check(
+            "runtime",
+            "warn",
+            "libgomp.so.1 is not here: no model, the rules explain",
+            "apt install libgomp1 or the like",
+        )
+    else:
+        yield Check("runtime", "ok", f"the model runs in {runtime}")
     try:
         found = artifacts.locate(os.environ.get("LINNIX_MODEL"))
         if found is not None:
@@ -149,6 +160,16 @@ def _model() -> Iterator[Check]:
     except ModelError as error:
         what, _, mend = str(error).partition("\n")
         yield Check("model", "warn", f"{what}: the rules explain without one", " ".join(mend.split()))
+
+
+def _can_load(library: str) -> bool:
+    import ctypes
+
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _disk() -> Iterator[Check]:
@@ -168,7 +189,6 @@ def _disk() -> Iterator[Check]:
 def _ports(config: Path | None, model_port: int) -> Iterator[Check]:
     from linnix.cli import _stack
     from linnix.cli._errors import CommandError
-    from linnix.cli._ports import holder_of
 
     try:
         services = _stack.services(config, None, None, model_port, None)
@@ -177,9 +197,8 @@ def _ports(config: Path | None, model_port: int) -> Iterator[Check]:
         return
     for service in services:
         running = service.health() != "absent"
-        taken = service.taken_ports()
-        for address in (service.address, *service.others):
-            if address not in taken:
+        for address, obstacle in service.obstacles().items():
+            if not obstacle:
                 yield Check("port", "ok", f"{address} is free for {service.name}")
             elif running:
                 yield Check("port", "ok", f"{address} is served by a running {service.name}")
@@ -187,6 +206,6 @@ def _ports(config: Path | None, model_port: int) -> Iterator[Check]:
                 yield Check(
                     "port",
                     "fail",
-                    f"{address}, wanted by {service.name}, is held by {holder_of(address.port)}",
+                    f"{service.name} cannot listen on {address}: {obstacle}",
                     "stop that process, or give another port (linnix up --help)",
                 )

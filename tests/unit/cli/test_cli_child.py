@@ -38,7 +38,7 @@ def test_its_output_is_kept_and_its_status_told() -> None:
     said = child.drain()
     child.finish(0.0)
 
-    assert (said, child.returncode, child.describe_end()) == (["one", "two"], 7, "exited with status 7")
+    assert (said, child.returncode, child.describe_end()) == (["one", "two"], 7, "ended with exit code 7")
 
 
 def test_of_a_progress_bar_the_last_state_is_kept() -> None:
@@ -64,7 +64,7 @@ def test_a_signal_that_ended_it_is_named() -> None:
     eventually(lambda: child.returncode is not None)
     child.finish(0.0)
 
-    assert child.describe_end() == "was ended by SIGKILL"
+    assert child.describe_end() == "was killed by SIGKILL; the kernel does so when memory runs out"
 
 
 def test_one_that_obeys_is_not_killed() -> None:

@@ -27,5 +27,5 @@ def test_each_death_is_told_with_the_last_words_and_waits_twice_as_long(capsys: 
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     died = [(line["how"], line["retry_s"], line["lines"]) for line in told if line["event"] == "died"]
 
-    assert [("exited with status 3", wait, ["no room left"]) for wait in (1.0, 2.0, 4.0)] == died
+    assert [("ended with exit code 3", wait, ["no room left"]) for wait in (1.0, 2.0, 4.0)] == died
     assert sum(line["event"] == "starting" for line in told) == 4
