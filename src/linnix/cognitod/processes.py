@@ -99,16 +99,17 @@ class Table(Slots):
         holder = self._by_pid[g_pid].astype(np.intp) - 1
         held_start = self._rows["start_ns"][holder]
         g_slot = np.where((holder >= 0) & (held_start == g_start), holder, -1)
-        fresh = np.flatnonzero((first < n) & (g_slot < 0) & ~((holder >= 0) & (held_start > g_start)))
+        is_new = (first < n) & (g_slot < 0) & ~((holder >= 0) & (held_start > g_start))
+        fresh = np.flatnonzero(is_new)
         opening = events[first[fresh]]
         g_slot[fresh] = self._add(opening["pid"], opening["start_ns"])
         self.totals.missed_forks += int(np.count_nonzero(opening["kind"] != Kind.FORK))
 
         has = np.flatnonzero(g_slot >= 0)
-        before = np.where(g_pid[has] == np.roll(g_pid[has], 1), np.roll(g_slot[has], 1), holder[has])
-        before[:1] = holder[has[:1]]
-        is_new = np.isin(has, fresh)
-        outlived = is_new & (before >= 0)
+        before = holder[has]
+        again = np.flatnonzero(g_pid[has[1:]] == g_pid[has[:-1]])
+        before[again + 1] = g_slot[has[again]]
+        outlived = is_new[has] & (before >= 0)
         replaced = before[outlived], events["ts_ns"][first[has[outlived]]]
         self._by_pid[g_pid[has]] = g_slot[has] + 1  # the youngest of a pid comes last and stays
 
@@ -131,6 +132,8 @@ class Table(Slots):
         self.totals.forks += len(which)
 
     def _apply_execs(self, events: Array, slots: Index, which: Index) -> None:
+        if not len(which):
+            return
         at = slots[which]
         self._rows["exec_ns"][at] = events["ts_ns"][which]
         once = np.unique(at)
