@@ -169,7 +169,8 @@ static __always_inline bool group_is_dead(__u64 *ctx, struct task_struct *task)
 		return true;
 	key.start_ns = task->group_leader->start_boottime;
 	key.pid = task->tgid;
-	return bpf_map_update_elem(&burials, &key, &value, BPF_NOEXIST) != -EEXIST;
+	/* An int: before 6.4, d7ba4cc900bf "bpf: return long from bpf_map_ops funcs", the upper half was not set. */
+	return (int)bpf_map_update_elem(&burials, &key, &value, BPF_NOEXIST) != -EEXIST;
 }
 
 SEC("tp_btf/sched_process_fork")
