@@ -32,7 +32,8 @@ files:
   /etc/linnix/linnix.toml    read if it is there; configs/linnix.toml shows every key with its default
 environment (over the file, under the flags):
   LINNIX_CONFIG  LINNIX_LISTEN_ADDR  LINNIX_METRICS_LISTEN_ADDR  LINNIX_API_TOKEN  LINNIX_UDS_PATH
-  LINNIX_DATA_DIR  LINNIX_BPF=off  LLM_ENDPOINT  LLM_MODEL  OPENAI_API_KEY  NO_COLOR
+  LINNIX_DATA_DIR  LINNIX_BPF=off  LINNIX_BPF_PATH  LINNIX_SKIP_CAP_CHECK  LINNIX_PSI_{CPU,MEMORY,IO}_PATH
+  LLM_ENDPOINT  LLM_MODEL  OPENAI_API_KEY  NO_COLOR
 exit codes:
   0 stopped on request or all is well    1 failed    2 wrong arguments or configuration
 

@@ -105,6 +105,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Outputs = Outputs()
     privacy: Privacy = Privacy()
     data_dir: Path = Path("/var/lib/linnix")
+    psi_paths: dict[str, Path] = {}
 
     @property
     def alerts_file(self) -> Path:
@@ -158,6 +159,23 @@ ENVIRONMENT: dict[str, str] = {
     "OPENAI_API_KEY": "reasoner.api_key",
 }
 
+#: Pressure files elsewhere than in /proc/pressure, by resource.
+PSI_ENVIRONMENT: dict[str, str] = {
+    "LINNIX_PSI_CPU_PATH": "cpu",
+    "LINNIX_PSI_MEMORY_PATH": "memory",
+    "LINNIX_PSI_IO_PATH": "io",
+}
+
+#: Variables of the original that mean nothing here, and why.
+LEGACY_ENVIRONMENT: dict[str, str] = {
+    "LINNIX_INCIDENT_DB": _LATER,
+    "LINNIX_KERNEL_BTF": "has no effect: libbpf finds the kernel's type information by itself",
+    "LINNIX_RSS_TRACE_BPF_PATH": "has no effect: memory is read from the task iterator",
+    "K8S_API_URL": _LATER,
+    "K8S_TOKEN": _LATER,
+    "RUST_LOG": "has no effect: use --log-level or logging.level",
+}
+
 #: Inclusive bounds; a value outside is moved to the nearest one with a warning, as the original does.
 BOUNDS: dict[str, tuple[int, int]] = {
     "telemetry.sample_interval_ms": (100, 60_000),
@@ -187,6 +205,7 @@ def load(
     for variable, key in ENVIRONMENT.items():
         if environ.get(variable, "").strip():
             values[key] = _from_environment(variable, environ[variable].strip(), problems)
+    warnings += [f"{name}: {reason}" for name, reason in LEGACY_ENVIRONMENT.items() if environ.get(name, "").strip()]
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
     document: dict[str, Any] = {}
     for key, value in values.items():
@@ -198,6 +217,9 @@ def load(
         section, _, name = key.partition(".")
         document.setdefault(section, {})[name] = typed
     document["data_dir"] = _data_dir(document.get("runtime", {}).get("data_dir"), environ)
+    document["psi_paths"] = {
+        resource: Path(environ[name]) for name, resource in PSI_ENVIRONMENT.items() if environ.get(name, "").strip()
+    }
     config = msgspec.convert(document, Config)
     problems += check(config)
     if problems:

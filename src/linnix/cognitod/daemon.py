@@ -113,7 +113,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         sight, degraded = choose_sight(config)
         stack.callback(sight.close)
         hub = Hub()
-        host = HostReader()
+        host = HostReader(psi_paths=config.psi_paths)
         alerts = sinks.LineFile(config.alerts_file)
         pipeline = Pipeline(
             table=Table(retention_ns=config.telemetry.retention_seconds * 10**9),

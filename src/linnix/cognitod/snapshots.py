@@ -10,7 +10,9 @@ import os
 import platform
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,15 +20,17 @@ from linnix.cognitod.events import EXEC_TEXT, Array
 from linnix.cognitod.host import proc, psi, scan
 from linnix.cognitod.model import Snapshot
 
+RESOURCES = ("cpu", "memory", "io")
 #: Processes older than the daemon whose command line is read at start.
 MAX_SEED_TEXTS = 4096
 
 
 class HostReader:
-    """Reads the host. ``root`` is where procfs is. Used by one thread."""
+    """Reads the host. ``root`` is where procfs is, ``psi_paths`` other places of pressure files. Used by one thread."""
 
-    def __init__(self, root: Path = proc.PROC) -> None:
+    def __init__(self, root: Path = proc.PROC, psi_paths: Mapping[str, Path] = MappingProxyType({})) -> None:
         self._root = root
+        self._psi_paths = [psi_paths.get(resource, root / "pressure" / resource) for resource in RESOURCES]
         self._hostname = socket.gethostname()
         self._kernel = platform.release()
         self._cores = os.cpu_count() or 1
@@ -40,7 +44,7 @@ class HostReader:
         swap = memory.get("SwapTotal", 0)
         disks, network = proc.read_disks(root), proc.read_network(root)
         before, self._stat = self._stat, proc.read_stat(root)
-        stalled, short, waiting = (psi.read(resource, root) for resource in ("cpu", "memory", "io"))
+        stalled, short, waiting = map(psi.read_file, self._psi_paths)
         return Snapshot(
             timestamp=time.time(),
             ts_ns=time.monotonic_ns(),

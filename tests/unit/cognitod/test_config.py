@@ -265,3 +265,10 @@ def test_an_ordinary_user_writes_to_the_xdg_data_directory(monkeypatch: pytest.M
     assert load(EXAMPLE, {"HOME": "/home/u"})[0].data_dir == Path("/home/u/.local/share/linnix")
     assert load(EXAMPLE, {"HOME": "/home/u", "XDG_DATA_HOME": "/x"})[0].alerts_file == Path("/x/linnix/alerts.ndjson")
     assert load(EXAMPLE, {"LINNIX_DATA_DIR": "/d"})[0].alerts_file == Path("/d/alerts.ndjson")
+
+
+def test_variables_of_the_original_are_read_or_named_as_dead() -> None:
+    config, warnings = load(None, {"LINNIX_PSI_IO_PATH": "/run/io", "RUST_LOG": "debug", "K8S_TOKEN": " "})
+
+    assert config.psi_paths == {"io": Path("/run/io")}
+    assert warnings == ["RUST_LOG: has no effect: use --log-level or logging.level"]

@@ -35,6 +35,15 @@ def test_a_snapshot_is_what_the_kernels_files_say(root: Path) -> None:
     assert (s.psi_cpu_some_avg10, s.psi_memory_some_avg10, s.psi_io_full_avg10) == (1.5, None, None)
 
 
+def test_a_pressure_file_may_be_elsewhere(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.write_text("some avg10=7.25 avg60=0.00 avg300=0.00 total=5\n")
+
+    s = HostReader(root, {"memory": other}).read_snapshot()
+
+    assert (s.psi_cpu_some_avg10, s.psi_memory_some_avg10) == (1.5, 7.25)
+
+
 def test_a_host_of_which_nothing_can_be_read_is_a_snapshot_of_zeros(tmp_path: Path) -> None:
     s = HostReader(tmp_path / "none").read_snapshot()
 

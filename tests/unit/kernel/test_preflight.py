@@ -94,3 +94,11 @@ def test_a_failed_call_says_which_with_what_errno_and_the_verifiers_last_words()
 
     assert str(error) == "bpf_object__load failed: Permission denied (EACCES): R1 invalid mem access"
     assert (error.call, error.errno, error.log) == ("bpf_object__load", 13, log)
+
+
+def test_the_check_of_capabilities_can_be_skipped_and_says_so(host: Path) -> None:
+    (host / "proc/self/status").write_text("CapEff:\t0000000000000000\n")
+
+    check = found(host, LINNIX_SKIP_CAP_CHECK="1")["capabilities"]
+
+    assert (check.ok, check.detail) == (True, "not checked (LINNIX_SKIP_CAP_CHECK)")

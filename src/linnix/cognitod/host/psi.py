@@ -41,4 +41,9 @@ def parse(text: str) -> Pressure:
 
 def read(resource: str, proc: Path = PROC) -> Pressure:
     """Pressure of the host on ``cpu``, ``memory`` or ``io``."""
-    return parse(read_text(proc / "pressure" / resource))
+    return read_file(proc / "pressure" / resource)
+
+
+def read_file(path: Path) -> Pressure:
+    """Pressure from one file: the host's or a cgroup's."""
+    return parse(read_text(path))
