@@ -46,13 +46,19 @@ def count_forks(limit_s: float) -> list[int]:
     finished = threading.Event()
 
     def read() -> None:
-        for line in response:
-            if line.startswith(b"data: "):
-                frame = json.loads(line[6:])
-                if frame["ppid"] == os.getpid():
-                    told.append((frame["ppid"], frame["pid"]))
-            if finished.is_set():
-                return
+        try:
+            for line in response:
+                if line.startswith(b"event: ") and b"dropped" in line:
+                    print(f"the stream told of loss: {line!r}", flush=True)
+                if line.startswith(b"data: "):
+                    frame = json.loads(line[6:])
+                    if frame.get("ppid") == os.getpid():
+                        told.append((frame["ppid"], frame["pid"]))
+                if finished.is_set():
+                    return
+            print("the stream ended", flush=True)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            print(f"the stream broke: {error!r}", flush=True)
 
     threading.Thread(target=read, daemon=True).start()
     counts = []
@@ -70,6 +76,7 @@ def count_forks(limit_s: float) -> list[int]:
             time.sleep(0.1)
         time.sleep(2.0)  # one too many would come now
         counts.append(sum(pid in pids for _ppid, pid in told[before:]))
+        print(f"{counts[-1]} forks told {time.monotonic() - deadline + limit_s:.1f} s after the last", flush=True)
     finished.set()
     return counts
 
@@ -88,15 +95,18 @@ def stop_all() -> dict[str, Any]:
 def main() -> None:
     ready_status, ready = wait_for(3000, "/readyz", 90)
     models_status, models = wait_for(8090, "/v1/models", 400)
+    forks = count_forks(60)
+    books = get(3000, "/status")[1].get("coverage")
     seen = {
         "readyz": ready_status,
         "kernel_instrumentation": ready.get("kernel_instrumentation"),
         "models": (models_status, [model.get("id") for model in models.get("data", [])]),
-        "forks": count_forks(60),
+        "forks": forks,
         "processes_of_the_model_server": show("linnix-model-server", "User", "ActiveState"),
         "stopped": stop_all(),
         "left_listening": sorted(port for port in (3000, 8090, 9464) if get(port, "/")[0] != 0),
     }
+    print(f"the daemon's books: {books}", flush=True)
     for name in SERVICES:
         subprocess.run(["journalctl", "--no-pager", "--unit", name, "--lines", "40"], check=False)
     print(json.dumps({"seen": seen}))

@@ -91,9 +91,8 @@ def seen(overlay: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
-    print(done.stdout)  # the services' journal, shown by pytest when an assertion fails
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["seen"]
-    return found
+    return {**found, "log": done.stdout}  # with the services' journal, for a test that fails
 
 
 if reason := reason_to_skip():
@@ -101,16 +100,16 @@ if reason := reason_to_skip():
 
 
 def test_the_daemon_instruments_the_kernel_and_is_ready(seen: dict[str, Any]) -> None:
-    assert (seen["readyz"], seen["kernel_instrumentation"]) == (200, "active")
+    assert (seen["readyz"], seen["kernel_instrumentation"]) == (200, "active"), seen["log"]
 
 
 def test_the_model_server_serves_the_bundled_model_as_its_own_user(seen: dict[str, Any]) -> None:
-    assert [seen["models"][0], "SmolLM2-135M-Instruct" in seen["models"][1]] == [200, True], seen["models"]
+    assert [seen["models"][0], "SmolLM2-135M-Instruct" in seen["models"][1]] == [200, True], seen["log"]
     assert seen["processes_of_the_model_server"] == {"User": "linnix", "ActiveState": "active"}
 
 
 def test_a_prime_number_of_forks_is_counted_exactly_twice_in_a_row(seen: dict[str, Any]) -> None:
-    assert seen["forks"] == [FORKS, FORKS]
+    assert seen["forks"] == [FORKS, FORKS], seen["log"]
 
 
 def test_both_stop_cleanly_having_never_been_restarted(seen: dict[str, Any]) -> None:
