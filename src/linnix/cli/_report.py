@@ -56,7 +56,7 @@ class Report:
             if self._terminal:
                 self._clear_waiting()
                 self._frame += 1
-                columns = os.get_terminal_size(self._stream.fileno()).columns
+                columns = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: the terminal does not say
                 line = f"{_SPINNER[self._frame % len(_SPINNER)]} {text}"
                 self._write(line[: max(columns - 1, 20)])
                 self._waiting_shown = True

@@ -46,19 +46,38 @@ def root(
 
 def main() -> None:
     """Run a command and leave with its exit code."""
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = code or _told(error)
+        # What is still buffered must not fail a second time when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         app()
+    except SystemExit as end:  # how Typer ends, always
+        return end.code if isinstance(end.code, int) else ExitCode.DONE
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         if error.advice:
             print(error.advice, file=sys.stderr)
-        sys.exit(error.code)
+        return error.code
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader left (`linnix doctor | head -1`). What is still buffered must not fail a second time at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.FAILED)
+        return ExitCode.INTERRUPTED
+    except OSError as error:
+        return _told(error)
+    return ExitCode.DONE
+
+
+def _told(error: OSError) -> int:
+    """One line for what the system refused; none for a reader that left (`linnix doctor | head -1`)."""
+    if not isinstance(error, BrokenPipeError):
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+    return ExitCode.FAILED
 
 
 if __name__ == "__main__":

@@ -165,13 +165,21 @@ def _ending() -> Iterator[None]:
         yield
     except ReasonerError as error:
         print(error.message, file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()  # standard output cannot be written: that is what has just been told
         sys.exit(error.code)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:
-        # Our reader has seen enough (`| head`). What is still buffered must not raise again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # our reader has seen enough (`| head`)
         sys.exit(Exit.DONE)
+
+
+def _forget_output() -> None:
+    """What is still buffered must not fail again when Python exits: that would change the exit code to 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The `linnix` command: what it answers at once, and how it ends."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,21 @@ def test_a_configuration_that_is_missing_is_one_line_and_no_traceback(tmp_path: 
     done = run("run", "--config", str(tmp_path / "none.toml"))
 
     assert (done.returncode, "none.toml" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_standard_output_is_a_failure_told_once(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "linnix.cli.main", "--version"],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
 
 
 def test_asking_for_help_imports_nothing_heavy() -> None:
