@@ -28,6 +28,7 @@ class Job(msgspec.Struct, frozen=True):
     port: int
     ctx: int
     threads: int
+    decode_threads: int
     slots: int
     cache_ram_mib: int
 
@@ -56,7 +57,7 @@ def serve_xllamacpp(job: Job) -> None:
     params.port = job.port
     params.n_ctx = job.ctx
     params.n_parallel = job.slots
-    params.cpuparams.n_threads = job.threads
+    params.cpuparams.n_threads = job.decode_threads
     params.cpuparams_batch.n_threads = job.threads
     params.cache_ram_mib = job.cache_ram_mib
     params.endpoint_metrics = True

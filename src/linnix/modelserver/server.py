@@ -35,6 +35,7 @@ from linnix.modelserver.settings import (
     Settings,
     child_environment,
     context_for,
+    decode_threads,
     llama_server_arguments,
     read_help,
 )
@@ -180,6 +181,7 @@ class ServerProcess:
             port=self.settings.port,
             ctx=self.ctx,
             threads=self.threads,
+            decode_threads=decode_threads(self.model, self.threads),
             slots=SLOTS,
             cache_ram_mib=CACHE_RAM_MIB,
         )

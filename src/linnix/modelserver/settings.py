@@ -47,6 +47,16 @@ class Settings:
 SPIN_COUNT = 2000
 
 
+# Below this size a model's tokens are cheap, and decoding on every core gains less on an idle host than it loses on a
+# busy one, where each token waits for the thread whose core another program has (docs/model.md).
+SMALL_MODEL_BYTES = 1 << 30
+
+
+def decode_threads(model: Model, threads: int) -> int:
+    """Threads that decode; prompts are read with all ``threads``. A small model leaves one core to the others."""
+    return max(1, threads - 1) if model.header.file_bytes < SMALL_MODEL_BYTES else threads
+
+
 def context_for(model: Model, asked: int) -> tuple[int, str | None]:
     """The context to serve, and a line for the user where that is less than asked. Tokens."""
     trained = model.header.context_length
@@ -76,7 +86,7 @@ def llama_server_arguments(binary: Path, model: Model, settings: Settings, ctx: 
         *("--host", HOST),
         *("--port", str(settings.port)),
         *("--ctx-size", str(ctx)),
-        *("--threads", str(threads)),
+        *("--threads", str(decode_threads(model, threads))),
         *("--parallel", str(SLOTS)),
         *valued("--threads-batch", threads),
         *valued("--cache-ram", CACHE_RAM_MIB),

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from linnix.modelserver.settings import (
     Settings,
     child_environment,
     context_for,
+    decode_threads,
     llama_server_arguments,
     read_help,
 )
@@ -46,9 +48,19 @@ def test_a_current_llama_server_is_hardened_with_every_flag_it_knows() -> None:
     )
     assert arguments == [
         "/bin/llama-server", "--model", "/m/tiny.gguf", "--alias", "tiny", "--host", "127.0.0.1", "--port", "8091",
-        "--ctx-size", "4096", "--threads", "3", "--parallel", "1", "--threads-batch", "3", "--cache-ram", "64",
+        "--ctx-size", "4096", "--threads", "2", "--parallel", "1", "--threads-batch", "3", "--cache-ram", "64",
         "--cors-origins", "localhost", "--metrics", "--no-slots", "--no-ui", "--offline",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file_bytes", "threads", "decoding"),
+    [(145_000_000, 2, 1), (145_000_000, 8, 7), (145_000_000, 1, 1), (2_200_000_000, 2, 2), (2_200_000_000, 8, 8)],
+    ids=["small on two cores", "small on eight", "small on one", "large on two", "large on eight"],
+)
+def test_a_small_model_leaves_a_core_to_others_while_it_decodes(file_bytes: int, threads: int, decoding: int) -> None:
+    large = replace(model(None), header=replace(model(None).header, file_bytes=file_bytes))
+    assert decode_threads(large, threads) == decoding
 
 
 def test_an_older_llama_server_gets_no_flag_that_it_does_not_know() -> None:
