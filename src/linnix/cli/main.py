@@ -74,9 +74,10 @@ def _run() -> int:
 
 
 def _told(error: OSError) -> int:
-    """One line for what the system refused; none for a reader that left (`linnix doctor | head -1`)."""
-    if not isinstance(error, BrokenPipeError):
-        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+    """One line for what the system refused; a reader that left (`linnix doctor | head -1`) has seen enough."""
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.DONE
+    print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
     return ExitCode.FAILED
 
 
