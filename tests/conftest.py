@@ -5,6 +5,7 @@ failure, because a tier that quietly skips looks just like one that passes.
 """
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ for _name in ("LINNIX_API_TOKEN", "LINNIX_CONFIG", "LINNIX_MODEL", "LLM_ENDPOINT
     os.environ.pop(_name, None)
 for _name in [name for name in os.environ if name.startswith("LLAMA_")]:
     del os.environ[_name]
+
+# Started in the background by a shell without job control, we ignore SIGINT, and so would every command under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _must_not_skip(path: Path, marked: bool) -> bool:
