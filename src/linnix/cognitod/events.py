@@ -136,6 +136,50 @@ class Counters:
     threads: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeState:
+    """One line of the table of probes that ``/status``, ``/readyz``, the metrics and ``linnix doctor`` show.
+
+    ``runs`` and ``run_ns`` are the kernel's own account of its programs (``bpf_prog_info``, include/uapi/linux/bpf.h),
+    cumulative; None where the kernel does not keep it or the probe is no BPF program.
+    """
+
+    name: str
+    what: str  # what it sees, in a few words
+    required: bool = False
+    state: str = "on"  # on; idle: ready, not attached now; off: by configuration; failed: see reason
+    reason: str = ""  # why it is idle, off or failed
+    programs: tuple[str, ...] = ()
+    runs: int | None = None
+    run_ns: int | None = None
+    attach_ms: float | None = None  # how long the last attachment took
+    attachments: int = 0
+    attached_s: float = 0.0  # in all, since start
+
+
+class Instrument(Protocol):
+    """An optional eye beside the ``Sight``: one subject, with programs or files of its own.
+
+    ``open``, ``collect`` and ``close`` are called on the ingest thread; ``states`` from any.
+    """
+
+    def open(self) -> None:
+        """Begin to see. Never raises: what is missing is told by ``states``."""
+        ...
+
+    def collect(self, now_ns: int) -> object | None:
+        """What was seen since the last call, about once per sample interval; None when there is nothing to tell."""
+        ...
+
+    def states(self) -> tuple[ProbeState, ...]:
+        """Its lines in the table of probes."""
+        ...
+
+    def close(self) -> None:
+        """Detach and free. Idempotent."""
+        ...
+
+
 class Sight(Protocol):
     """How the daemon sees processes: eBPF, or netlink and /proc where eBPF cannot be used.
 

@@ -8,16 +8,17 @@ through a latest-wins slot, so that a loop that is held up costs no memory.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from linnix.cognitod.events import EXEC_TEXT, Array, Batch, Sight
+from linnix.cognitod.events import EXEC_TEXT, Array, Batch, Instrument, Sight
 from linnix.cognitod.model import Sample, Snapshot
 
 #: How long events may wait in the ring before they are drained.
@@ -25,7 +26,12 @@ LATENCY_S = 0.05
 #: Events that may wait for the event loop: a second of the fiercest storm, some 40 MB with their texts.
 MAX_QUEUED = 131_072
 
+#: Readings of instruments that may wait for the event loop.
+MAX_READINGS = 256
+
 _NO_TEXTS = np.zeros(0, EXEC_TEXT)
+
+log = logging.getLogger(__name__)
 
 
 class Receiver(Protocol):
@@ -35,6 +41,10 @@ class Receiver(Protocol):
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
         """A drained batch."""
+        ...
+
+    def on_reading(self, reading: object) -> None:
+        """What an instrument saw."""
         ...
 
     def on_sample(self, sample: Sample) -> None:
@@ -57,6 +67,7 @@ class Ingest:
         interval_s: float,
         on_failure: Callable[[BaseException], None],
         max_queued: int = MAX_QUEUED,
+        instruments: Sequence[Instrument] = (),
     ) -> None:
         self._sight = sight
         self._receiver = receiver
@@ -67,6 +78,8 @@ class Ingest:
         self._interval_s = interval_s
         self._on_failure = on_failure
         self._max_queued = max_queued
+        self._instruments = list(instruments)
+        self._readings: deque[object] = deque(maxlen=MAX_READINGS)
         self._batches: deque[Batch] = deque()
         self._sample: Sample | None = None
         self._put = 0  # events queued ever; only the ingest thread writes it
@@ -98,14 +111,19 @@ class Ingest:
         except BaseException as error:  # whatever it is, a daemon without eyes must go down loudly
             self._tell_loop(partial(self._on_failure, error))
         finally:
+            for instrument in self._instruments:
+                instrument.close()
             self._sight.close()
 
     def _work(self) -> None:
         next_sample_s = time.monotonic()
         first = True
+        for instrument in self._instruments:
+            instrument.open()
         while not self._stop.is_set():
             now_s = time.monotonic()
             if now_s >= next_sample_s:
+                self._collect()
                 self._take_sample(first)
                 first = False
                 next_sample_s = max(next_sample_s + self._interval_s, now_s)
@@ -126,6 +144,19 @@ class Ingest:
             texts = np.concatenate([missed.texts, texts])
         self._sample = Sample(rows, snapshot, offset_ns, texts)
         self._schedule()
+
+    def _collect(self) -> None:
+        """Ask every instrument; one that breaks is left out from then on, because the daemon can do without it."""
+        for instrument in list(self._instruments):
+            try:
+                reading = instrument.collect(time.monotonic_ns())
+            except Exception:
+                log.exception("%s failed and is switched off", type(instrument).__name__)
+                self._instruments.remove(instrument)
+                instrument.close()
+                continue
+            if reading is not None:
+                self._readings.append(reading)
 
     def _drain(self) -> bool:
         batch = self._sight.drain()
@@ -159,6 +190,8 @@ class Ingest:
                 batch = self._batches.popleft()
                 self._taken += len(batch.events)
                 self._receiver.on_batch(batch, time.monotonic_ns())
+            while self._readings:
+                self._receiver.on_reading(self._readings.popleft())
             sample, self._sample = self._sample, None
             if sample is not None:
                 self._receiver.on_sample(sample)

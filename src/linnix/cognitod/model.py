@@ -239,6 +239,58 @@ class Activity:
         return self.forks_per_s + self.execs_per_s + self.exits_per_s
 
 
+#: What a stall is of, by the number in ``STALL["resource"]``.
+RESOURCES = ("cpu", "io", "memory")
+#: How an amount of blame is known, by the number in ``STALL["kind"]``.
+STALL_KINDS = ("measured", "inferred", "own_quota", "own_threads")
+#: Levels of a victim in ``STALL["level"]``: a process, or a cgroup with everything below it.
+PROCESS_LEVEL, CGROUP_LEVEL = 0, 1
+
+#: Waiting of one victim while one offender ran, was served or allocated.
+STALL = np.dtype(
+    [
+        ("victim_start_ns", "<u8"),  # 0 at cgroup level
+        ("victim_cgroup", "<u8"),
+        ("offender_start_ns", "<u8"),
+        ("offender_cgroup", "<u8"),
+        ("task_ns", "<u8"),  # summed over the waiting threads; 0 at cgroup level, where it is the sum of its processes
+        ("stall_ns", "<u8"),  # the union of their waits per CPU, averaged over CPUs as PSI does
+        ("victim_pid", "<u4"),  # 0 at cgroup level
+        ("offender_pid", "<u4"),  # 0: nobody ran (the wait was a wake-up)
+        ("resource", "u1"),
+        ("kind", "u1"),
+        ("level", "u1"),
+        ("_pad", "V5"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StallReading:
+    """Who waited for whom between two readings of one meter; times are CLOCK_MONOTONIC."""
+
+    resource: str  # of RESOURCES
+    begin_ns: int
+    end_ns: int
+    pairs: Rows  # dtype STALL
+    waited_ns: int  # task time of all waits that ended in between, attributed or not
+    attributed_ns: int  # task time in ``pairs`` at process level
+    lost_ns: int = 0  # of the difference: what found no room in a map
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where a process lives, in names people use. What is not known is None."""
+
+    cgroup: str | None = None  # path below the cgroup root, beginning with a slash
+    unit: str | None = None  # innermost systemd unit
+    container: str | None = None  # id, 64 hexadecimal digits
+    runtime: str | None = None  # docker containerd cri-o podman
+    namespace: str | None = None  # of the pod
+    pod: str | None = None
+    container_name: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a detector holds to be wrong at one moment. ``key`` names rule and offender: cooldowns are kept by it."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +68,7 @@ class Pipeline:
         place: Place = lambda _: (None, None),
         read_counters: Callable[[], Counters] = Counters,
         on_alert: tuple[Callable[[Alert], None], ...] = (),
+        on_reading: Mapping[type, Callable[[Any], None]] = MappingProxyType({}),
     ) -> None:
         self.table = table
         self.engine = engine
@@ -89,6 +92,7 @@ class Pipeline:
         self._gate = gate
         self._read_counters = read_counters
         self._on_alert = on_alert
+        self._on_reading = on_reading
         self._rates = Sliding(ACTIVITY_WINDOW_S)
         self._rates.resize(5)
         self._unjudged: list[Batch] = []
@@ -134,6 +138,10 @@ class Pipeline:
         self._unjudged.append(batch)
         if self.snapshot is not None and now_ns - self._judged_ns >= JUDGE_EVERY_NS:
             self._judge(self.snapshot, now_ns)
+
+    def on_reading(self, reading: object) -> None:
+        """Hand what an instrument saw to whoever keeps readings of its type."""
+        self._on_reading[type(reading)](reading)
 
     def on_sample(self, sample: Sample) -> None:
         """Take in a sample of the whole host."""

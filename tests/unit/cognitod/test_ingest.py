@@ -60,11 +60,15 @@ class Keeper:
         self.queue_dropped = 0
         self.batches: list[Batch] = []
         self.samples: list[Sample] = []
+        self.readings: list[object] = []
         self.threads: set[str] = set()
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
         self.threads.add(threading.current_thread().name)
         self.batches.append(batch)
+
+    def on_reading(self, reading: object) -> None:
+        self.readings.append(reading)
 
     def on_sample(self, sample: Sample) -> None:
         self.samples.append(sample)

@@ -1,4 +1,4 @@
-"""What a Prometheus scrape reads.
+"""The daemon's own series: events, losses, sight, tables and the host.
 
 Owns the names, types and labels of every series. Refuses to measure: it reads counters that the parts keep anyway, and
 the daemon's own size; a scrape walks no process. Invariant: label values come from closed sets (causes, kinds,
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -36,13 +35,6 @@ _PRESSURE = (
     ("io", "some", "psi_io_some_avg10"),
     ("io", "full", "psi_io_full_avg10"),
 )
-
-
-def build(pipeline: Pipeline) -> CollectorRegistry:
-    """A registry that reads ``pipeline`` when it is scraped."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(PipelineCollector(pipeline))
-    return registry
 
 
 class PipelineCollector(Collector):

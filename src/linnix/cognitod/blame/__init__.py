@@ -1,0 +1,1 @@
+"""Measured stall attribution: who ran, was served or allocated while whom waited."""
