@@ -80,6 +80,26 @@ TASK = np.dtype(
     ]
 )
 
+#: What a process used in all, told when its thread-group leader is freed: the end of every process's account. On kernels
+#: where the exit event precedes teardown this alone holds the whole of it.
+ACCOUNT = np.dtype(
+    [
+        ("start_ns", "<u8"),
+        ("cpu_ns", "<u8"),
+        ("utime_ns", "<u8"),
+        ("stime_ns", "<u8"),
+        ("run_delay_ns", "<u8"),
+        ("nvcsw", "<u8"),
+        ("nivcsw", "<u8"),
+        ("min_flt", "<u8"),
+        ("maj_flt", "<u8"),
+        ("read_bytes", "<u8"),
+        ("write_bytes", "<u8"),
+        ("pid", "<u4"),
+        ("threads", "<u4"),
+    ]
+)
+
 #: How the books name what they count, in the order of ``enum linnix_kind``.
 BOOK_KINDS = ("exec", "fork", "exit", "exec_text")
 
@@ -114,12 +134,20 @@ PROCESS = np.dtype(
 Array = NDArray[np.void]
 
 
+NO_ACCOUNTS: Array = np.zeros(0, ACCOUNT)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events of one drain, in ring order, and the exec texts that arrived with them."""
+    """Events of one drain, in ring order, and the exec texts and final accounts that arrived with them.
+
+    An account comes after the exit of its process, in the same batch or in a later one: a process is freed when its
+    parent has waited for it.
+    """
 
     events: Array  # dtype EVENT
     texts: Array  # dtype EXEC_TEXT
+    accounts: Array = field(default_factory=lambda: NO_ACCOUNTS)  # dtype ACCOUNT
 
 
 @dataclass(slots=True)
