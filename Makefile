@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup dev run test lint fmt bench clean
+.PHONY: help setup dev run test test-vm lint fmt bench clean
 
 BIN := .venv/bin
 PYTHON_DIRS := src tests benchmarks hatch_build.py
@@ -12,7 +12,7 @@ ARGS ?=
 
 help: ## Show this list
 	@echo "Linnix: what make can do here"; echo
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-6s  %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-7s  %s\n' "$$name" "$$text"; done
 	@echo; echo "Options for the command behind run, test or bench go into ARGS:  make run ARGS=--short"
 
 setup: ## Install what is missing into the system and .venv, saying what and why; a second time it only checks
@@ -27,6 +27,10 @@ run: setup ## Start Linnix, explain this machine once, stop what was started
 test: setup ## Run every test this machine can run (ARGS='-k name' for some)
 	@scripts/setup.sh test
 	@scripts/test.sh $(ARGS)
+
+test-vm: setup ## Run the kernel plane's tests in virtual machines with Linux 5.10, 6.1 and 6.12 (some 15 minutes)
+	@scripts/setup.sh test
+	@LINNIX_VM_KERNELS='bullseye bookworm trixie' scripts/test.sh --only vm $(ARGS)
 
 lint: dev ## Check style, types, import rules and the BPF sources' format
 	$(BIN)/ruff check $(PYTHON_DIRS)

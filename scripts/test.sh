@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tiers of tests, the quick ones first, in one pytest whose closing line is the last thing printed.
+# Runs the tiers of tests (--only TIER for one), the quick ones first, in one pytest whose closing line is the last thing printed.
 # Where eBPF can be used the kernel tier may not skip: LINNIX_REQUIRE_KERNEL turns such a skip into a failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,6 +10,11 @@ if [ "${LINNIX_BPF:-}" != off ] && [ -r /sys/kernel/btf/vmlinux ] && (((capabili
   export LINNIX_REQUIRE_KERNEL=1
 fi
 
+wanted="unit layout contract kernel e2e vm"
+if [ "${1:-}" = --only ]; then
+  wanted=$2
+  shift 2
+fi
 tiers=()
-for tier in unit layout contract kernel e2e vm; do [ ! -d "tests/$tier" ] || tiers+=("tests/$tier"); done
+for tier in $wanted; do [ ! -d "tests/$tier" ] || tiers+=("tests/$tier"); done
 exec .venv/bin/python -m pytest "${tiers[@]}" "$@"

