@@ -10,12 +10,15 @@ import asyncio
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from email.utils import formatdate
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from linnix.cognitod.config import parse_listen_addr
 
@@ -75,7 +78,46 @@ def unix_socket(path: Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
+class _State(ServerState):
+    """The server's state, whose ``Date`` is made when a response needs it and at most once a second.
+
+    uvicorn makes it anew ten times a second on a timer of its own, which is most of what an idle daemon does.
+    """
+
+    def __init__(self) -> None:
+        self._made_s = -1
+        self._headers: list[tuple[bytes, bytes]] = []
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """What every response begins with."""
+        now_s = int(time.time())
+        if now_s != self._made_s:
+            self._made_s = now_s
+            self._headers = [(b"date", formatdate(now_s, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """uvicorn sets them empty at the beginning."""
+
+
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = _State()
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """Let ``serve`` come to its end."""
+        self.should_exit = True
+        self._over.set()
+
+    async def main_loop(self) -> None:
+        """Sleep until the end: there is nothing to do ten times a second."""
+        await self._over.wait()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the daemon."""
@@ -111,5 +153,5 @@ class Servers:
     async def stop(self) -> None:
         """Take no more requests, let the last ones end, cut off those that do not."""
         for server in self._servers:
-            server.should_exit = True
+            server.end()
         await asyncio.gather(*self._tasks)
