@@ -30,7 +30,7 @@ def test_a_prime_number_of_forks_execs_and_failed_execs_is_told_exactly(
     assert by_kind(Kind.EXEC) == [(child.pid, b"renamed", 0) for child in children if child.end == "exec"]
     assert by_kind(Kind.EXIT) == [(child.pid, child.comm.encode(), child.status) for child in children]
     assert sum(child.status == 127 for child in children) == 11
-    assert sight.counters().lost == {"exec": 0, "fork": 0, "exit": 0, "exec_text": 0}
+    assert sight.counters().lost == {"exec": 0, "fork": 0, "exit": 0, "exec_text": 0, "account": 0}
 
 
 def test_all_events_of_a_process_carry_one_identity_and_come_in_order(sight: BpfSight, programs: Path) -> None:

@@ -28,6 +28,7 @@ def of_dtype(dtype: np.dtype[np.void]) -> Layout:
     [
         ("linnix_event", events.EVENT),
         ("linnix_exec_text", events.EXEC_TEXT),
+        ("linnix_account", events.ACCOUNT),
         ("linnix_task", events.TASK),
         ("linnix_books", events.BOOKS),
     ],
@@ -36,7 +37,7 @@ def test_a_dtype_has_the_size_and_every_member_of_its_struct(btf: Btf, struct: s
     assert of_dtype(dtype) == btf.struct(struct)
 
 
-@pytest.mark.parametrize("dtype", [events.EVENT, events.EXEC_TEXT, events.TASK, events.BOOKS])
+@pytest.mark.parametrize("dtype", [events.EVENT, events.EXEC_TEXT, events.ACCOUNT, events.TASK, events.BOOKS])
 def test_a_record_is_a_multiple_of_eight_bytes_so_that_the_ring_has_a_constant_stride(
     dtype: np.dtype[np.void],
 ) -> None:
@@ -48,7 +49,7 @@ def test_kinds_have_the_numbers_that_the_programs_write() -> None:
     written = {name: int(number) for name, number in re.findall(r"LINNIX_(\w+) = (\d+)", header)}
 
     assert {kind.name: int(kind) for kind in events.Kind} == {
-        name: number for name, number in written.items() if name not in ("EXEC_TEXT", "KINDS")
+        name: number for name, number in written.items() if name not in ("EXEC_TEXT", "ACCOUNT", "KINDS")
     }
     assert [written[name.upper()] for name in events.BOOK_KINDS] == list(range(written["KINDS"]))
 
@@ -61,10 +62,10 @@ def test_sizes_of_names_are_those_of_the_header() -> None:
 
 
 def test_rings_are_mapped_in_the_size_in_which_they_are_made() -> None:
-    source = (BPF / "lifecycle.bpf.c").read_text()
+    source = "".join((BPF / name).read_text() for name in ("lifecycle.bpf.c", "account.bpf.h"))
     made = {name: int(a) << int(b) for name, a, b in re.findall(r"#define (\w+)_BYTES \((\d+) << (\d+)\)", source)}
 
-    assert made == {"EVENTS": sight.EVENTS_BYTES, "TEXTS": sight.TEXTS_BYTES}
+    assert made == {"EVENTS": sight.EVENTS_BYTES, "TEXTS": sight.TEXTS_BYTES, "ACCOUNTS": sight.ACCOUNTS_BYTES}
 
 
 @pytest.mark.parametrize("name", preflight.OBJECTS)

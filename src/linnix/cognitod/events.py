@@ -63,10 +63,23 @@ EXEC_TEXT = np.dtype(
 
 TASK = np.dtype(
     [
-        ("start_ns", "<u8"),
         ("run_ns", "<u8"),
-        ("group_run_ns", "<u8"),
-        ("rss_pages", "<u8"),
+        ("utime_ns", "<u8"),
+        ("stime_ns", "<u8"),
+        ("run_delay_ns", "<u8"),
+        ("nvcsw", "<u8"),
+        ("nivcsw", "<u8"),
+        ("min_flt", "<u8"),
+        ("maj_flt", "<u8"),
+        ("read_bytes", "<u8"),
+        ("write_bytes", "<u8"),
+        ("cancelled_write_bytes", "<u8"),
+        ("file_pages", "<u8"),
+        ("anon_pages", "<u8"),
+        ("shmem_pages", "<u8"),
+        ("swap_pages", "<u8"),
+        ("pgtables_bytes", "<u8"),
+        ("start_ns", "<u8"),
         ("cgroup_id", "<u8"),
         ("pid", "<u4"),
         ("tid", "<u4"),
@@ -76,11 +89,15 @@ TASK = np.dtype(
         ("state", "<u4"),
         ("threads", "<u4"),
         ("flags", "<u4"),
+        ("open_files", "<u4"),
+        ("oom_score_adj", "<i4"),
+        ("nice", "<i4"),
+        ("_pad", "<u4"),
         ("comm", f"S{COMM_LEN}"),
     ]
 )
 
-#: What a process used in all, told when its thread-group leader is freed: the end of every process's account. On kernels
+#: What a process used in all, told when its thread-group leader is freed: the end of its account. On kernels
 #: where the exit event precedes teardown this alone holds the whole of it.
 ACCOUNT = np.dtype(
     [
@@ -101,32 +118,65 @@ ACCOUNT = np.dtype(
 )
 
 #: How the books name what they count, in the order of ``enum linnix_kind``.
-BOOK_KINDS = ("exec", "fork", "exit", "exec_text")
+BOOK_KINDS = ("exec", "fork", "exit", "exec_text", "account")
 
-#: One CPU's account of what the lifecycle programs produced and lost.
+#: One CPU's account of what the lifecycle programs produced and lost, and of what they only count.
 BOOKS = np.dtype(
     [
         ("produced", "<u8", (len(BOOK_KINDS),)),
         ("lost", "<u8", (len(BOOK_KINDS),)),
         ("threads", "<u8"),
+        ("workers", "<u8"),
+        ("buried_run_ns", "<u8"),
     ]
+)
+
+#: Instead of a value that this sight or this kernel cannot tell: of counters and sizes; of open files; of the
+#: adjustment, whose own range is -1000 to 1000.
+UNKNOWN = 2**64 - 1
+UNKNOWN_FILES = 2**32 - 1
+UNKNOWN_ADJ = -(2**15)
+#: Open files are counted up to here; this many may be more.
+MAX_FILES = 65_536
+
+#: What a process has used since its start: the first fields of PROCESS, in this order. All may be UNKNOWN but the first.
+COUNTERS = (
+    "cpu_ns",  # to the nanosecond; the next two by ticks where the kernel samples, so that only their ratio counts
+    "utime_ns",
+    "stime_ns",
+    "run_delay_ns",  # of threads that are alive: it falls when one of them dies
+    "nvcsw",
+    "nivcsw",
+    "min_flt",
+    "maj_flt",
+    "read_bytes",  # that went to block devices, or would have but for the cache being cleaned later
+    "write_bytes",
+    "cancelled_write_bytes",  # of these: dirtied, then truncated away before they were written
 )
 
 #: One process, its threads already summed: what a ``Sight.sample`` returns, ordered by pid.
 PROCESS = np.dtype(
     [
-        ("start_ns", "<u8"),
-        ("cpu_ns", "<u8"),
+        *((name, "<u8") for name in COUNTERS),
+        ("rss_file_bytes", "<u8"),
+        ("rss_anon_bytes", "<u8"),
+        ("rss_shmem_bytes", "<u8"),
+        ("swap_bytes", "<u8"),
+        ("pgtables_bytes", "<u8"),  # 0: it has no memory of its own, as kernel threads and zombies
         ("rss_bytes", "<u8"),
+        ("start_ns", "<u8"),
         ("cgroup_id", "<u8"),
         ("pid", "<u4"),
         ("ppid", "<u4"),
         ("uid", "<u4"),
         ("gid", "<u4"),
         ("threads", "<u4"),
+        ("open_files", "<u4"),
+        ("oom_score_adj", "<i2"),
+        ("nice", "i1"),
         ("kthread", "?"),
         ("state", "S1"),  # R S D T Z I X as in proc(5)
-        ("_pad", "V2"),
+        ("_pad", "V3"),
         ("comm", f"S{COMM_LEN}"),
     ]
 )
@@ -155,13 +205,16 @@ class Counters:
     """The kernel side's own books, cumulative since attach.
 
     ``produced`` and ``lost`` are keyed by ``BOOK_KINDS``; produced counts what reached the ring.
-    ``threads`` counts thread creations, which are never forks.
+    ``threads`` counts thread creations, which are never forks; ``workers`` the tasks that the kernel makes for io_uring
+    and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that were freed.
     """
 
     produced: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     lost_per_cpu: dict[str, list[int]] = field(default_factory=dict)
     threads: int = 0
+    workers: int = 0
+    buried_run_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

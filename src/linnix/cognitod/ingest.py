@@ -161,14 +161,14 @@ class Ingest:
     def _drain(self) -> bool:
         batch = self._sight.drain()
         events = len(batch.events)
-        if not events and not len(batch.texts):
+        if not events and not len(batch.texts) and not len(batch.accounts):
             return False
         self.drained += events
         if self._put - self._taken + events > self._max_queued:
             self.dropped += events
             return True
         self._put += events
-        self._batches.append(Batch(batch.events, self._redact(batch.texts)))
+        self._batches.append(Batch(batch.events, self._redact(batch.texts), batch.accounts))
         self._schedule()
         return True
 

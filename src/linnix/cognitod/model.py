@@ -157,18 +157,22 @@ class Sample:
     texts: Array  # dtype EXEC_TEXT, redacted: of processes older than the daemon, with the first sample
 
 
+#: Kinds in the kernel's books that are no events, but travel with them.
+_NO_EVENTS = ("exec_text", "account")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
     """Events that did not get through, by cause, since start."""
 
-    ring: Mapping[str, int]  # the kernel found no room; by kind: exec fork exit exec_text
+    ring: Mapping[str, int]  # the kernel found no room; by kind: exec fork exit exec_text account
     queue: int  # the event loop did not keep up with the ingest thread
     subscribers: int  # slow listeners, summed over them
 
     @property
     def events(self) -> int:
         """Lifecycle events that the daemon itself never saw."""
-        return sum(lost for kind, lost in self.ring.items() if kind != "exec_text") + self.queue
+        return sum(lost for kind, lost in self.ring.items() if kind not in _NO_EVENTS) + self.queue
 
     @property
     def by_cause(self) -> dict[str, int]:
@@ -289,6 +293,10 @@ class Home:
     namespace: str | None = None  # of the pod
     pod: str | None = None
     container_name: str | None = None
+    owner_kind: str | None = None  # of the pod, as the API server says; so are the next three
+    owner_name: str | None = None
+    priority: str | None = None  # critical high medium low
+    slo_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,9 @@ enum linnix_kind {
 	LINNIX_EXIT = 2,
 	/* Only a kind in the books: the texts travel in a ring of their own. */
 	LINNIX_EXEC_TEXT = 3,
-	LINNIX_KINDS = 4,
+	/* Likewise. */
+	LINNIX_ACCOUNT = 4,
+	LINNIX_KINDS = 5,
 };
 
 /* One lifecycle event of a process (never of a thread). */
@@ -54,6 +56,23 @@ struct linnix_exec_text {
 	char argv[LINNIX_ARGV_LEN];
 };
 
+/* What a process used in all, told when the kernel frees it. Travels in a ring of its own. */
+struct linnix_account {
+	__u64 start_ns;
+	__u64 cpu_ns;	    /* se.sum_exec_runtime of all its threads, to their last instruction */
+	__u64 utime_ns;	    /* by ticks; user space scales the two to cpu_ns, as the kernel does for wait4(2) */
+	__u64 stime_ns;
+	__u64 run_delay_ns; /* sched_info.run_delay of all threads that died while we watched */
+	__u64 nvcsw;
+	__u64 nivcsw;
+	__u64 min_flt;
+	__u64 maj_flt;
+	__u64 read_bytes;   /* task_io_accounting: from and, when dirtied, to block devices */
+	__u64 write_bytes;
+	__u32 pid;
+	__u32 threads;	    /* how many threads it had, one after another included, of those that died while we watched */
+};
+
 /* One thread as the task iterator sees it. Totals of the dead threads of a group are in the record of every
  * thread of that group (`group_*`): user space adds them once. */
 struct linnix_task {
@@ -73,11 +92,13 @@ struct linnix_task {
 	char comm[LINNIX_COMM_LEN];
 };
 
-/* One CPU's account, cumulative: what reached a ring, what did not for want of room, and threads born. */
+/* One CPU's account, cumulative: what reached a ring, what did not for want of room, and what is only counted. */
 struct linnix_books {
 	__u64 produced[LINNIX_KINDS]; /* by enum linnix_kind */
 	__u64 lost[LINNIX_KINDS];
-	__u64 threads;
+	__u64 threads;	     /* born by clone(2) into the group of their parent */
+	__u64 workers;	     /* born by the kernel for io_uring and vhost, which no fork event tells of */
+	__u64 buried_run_ns; /* se.sum_exec_runtime of every task freed, kernel threads included */
 };
 
 #endif

@@ -8,5 +8,6 @@
 
 struct linnix_event layout_event;
 struct linnix_exec_text layout_exec_text;
+struct linnix_account layout_account;
 struct linnix_task layout_task;
 struct linnix_books layout_books;

@@ -7,13 +7,14 @@
  * time, and is woken early only when a ring fills.
  */
 #include "linnix_core.bpf.h"
+#include "account.bpf.h"
+#include "books.bpf.h"
 #include "event.h"
 #include "task.bpf.h"
 
 /* Mapped twice in user space, and counted twice in its RSS: 37,449 events, 2,473 texts. */
 #define EVENTS_BYTES (4 << 20)
 #define TEXTS_BYTES (1 << 20)
-#define RECORD_HEADER 8
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -25,65 +26,14 @@ struct {
 	__uint(max_entries, TEXTS_BYTES);
 } texts SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct linnix_books);
-} books SEC(".maps");
-
 /* Groups whose death was reported, for kernels that do not say which thread was the last. Remembered for the few
  * microseconds in which two threads can both see no thread alive. */
-struct buried {
-	__u64 start_ns;
-	__u64 pid;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, struct buried);
+	__type(key, struct identity);
 	__type(value, __u8);
 } burials SEC(".maps");
-
-/* Atomic though per CPU: a program may be preempted on kernels with preemptible tracepoints. */
-static __always_inline void count(__u64 *counter)
-{
-	__sync_fetch_and_add(counter, 1);
-}
-
-static __always_inline struct linnix_books *my_books(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&books, &zero);
-}
-
-static __always_inline void count_produced(__u32 kind)
-{
-	struct linnix_books *mine = my_books();
-
-	if (mine)
-		count(&mine->produced[kind]);
-}
-
-static __always_inline void count_lost(__u32 kind)
-{
-	struct linnix_books *mine = my_books();
-
-	if (mine)
-		count(&mine->lost[kind]);
-}
-
-/* Wake the reader once for every eighth of the ring that is waiting, and not for less. A crossing that two CPUs race
- * over may be missed: the reader comes by itself within its timeout, and the next eighth wakes it again. */
-static __always_inline __u64 wake_flag(void *ring, __u64 ring_bytes, __u64 record_bytes)
-{
-	__u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-	__u64 step = ring_bytes / 8;
-
-	return waiting >= step && (waiting & (step - 1)) < record_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
 
 static __always_inline struct linnix_event *begin(__u32 kind, struct task_struct *task)
 {
@@ -158,7 +108,7 @@ static __always_inline __u64 tell_text(struct task_struct *task, struct linux_bi
 static __always_inline bool group_is_dead(__u64 *ctx, struct task_struct *task)
 {
 	struct signal_struct *signal = task->signal;
-	struct buried key = {};
+	struct identity key;
 	__u8 value = 1;
 
 	if (field_exists(struct trace_event_raw_sched_process_exit, group_dead))
@@ -167,8 +117,7 @@ static __always_inline bool group_is_dead(__u64 *ctx, struct task_struct *task)
 		return false;
 	if (signal->nr_threads == 1 && !signal->sum_sched_runtime)
 		return true;
-	key.start_ns = task->group_leader->start_boottime;
-	key.pid = task->tgid;
+	key = identity_of(task);
 	/* An int: before 6.4, d7ba4cc900bf "bpf: return long from bpf_map_ops funcs", the upper half was not set. */
 	return (int)bpf_map_update_elem(&burials, &key, &value, BPF_NOEXIST) != -EEXIST;
 }
@@ -215,6 +164,7 @@ int handle_exit(__u64 *ctx)
 	struct linnix_event *event;
 	__u32 status;
 
+	expect_burial(task, signal);
 	if (!group_is_dead(ctx, task))
 		return 0;
 	event = begin(LINNIX_EXIT, task);
@@ -226,6 +176,29 @@ int handle_exit(__u64 *ctx)
 	event->exit_code = (status >> 8) & 0xff;
 	event->exit_signal = status & 0xff;
 	commit(event);
+	return 0;
+}
+
+/* Comes between the fork event and the first instruction of whatever was born, and for those that have no fork event. */
+SEC("tp_btf/sched_wakeup_new")
+int handle_birth(__u64 *ctx)
+{
+	struct linnix_books *mine;
+
+	if (is_kernel_worker((void *)ctx[0]) && (mine = my_books()))
+		count(&mine->workers);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_free")
+int handle_free(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct linnix_books *mine = my_books();
+
+	if (mine)
+		add(&mine->buried_run_ns, task->se.sum_exec_runtime);
+	bury(task);
 	return 0;
 }
 

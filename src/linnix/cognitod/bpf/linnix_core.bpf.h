@@ -28,6 +28,7 @@ typedef _Bool bool;
 /* Helper numbers are the kernel's ABI: enum bpf_func_id in include/uapi/linux/bpf.h. */
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
+static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
 static __u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
 static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
 static long (*const bpf_probe_read_user)(void *dst, __u64 size, const void *unsafe) = (void *)112;
@@ -39,10 +40,12 @@ static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 what) = (void *)134;
 static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u32 cpu) = (void *)195;
 
+#define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
 #define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
 #define BPF_NOEXIST 1
+#define BPF_F_NO_PREALLOC 1
 #define BPF_RB_NO_WAKEUP 1
 #define BPF_RB_FORCE_WAKEUP 2
 #define BPF_RB_AVAIL_DATA 0
@@ -100,14 +103,43 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+/* With CONFIG_TASK_IO_ACCOUNTING. */
+struct task_io_accounting {
+	__u64 read_bytes;
+	__u64 write_bytes;
+	__u64 cancelled_write_bytes;
+};
+
+/* With CONFIG_SCHED_INFO. */
+struct sched_info {
+	unsigned long long run_delay;
+};
+
 struct signal_struct {
 	atomic_t live;
 	int nr_threads;
 	int group_exit_code;
 	unsigned int flags;
+	__u64 utime;
+	__u64 stime;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
 	unsigned long maxrss;
 	unsigned long long sum_sched_runtime;
 	struct list_head thread_head;
+	short oom_score_adj;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	unsigned long *open_fds;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct sched_entity {
@@ -122,6 +154,7 @@ struct percpu_counter {
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;
+	atomic_long_t pgtables_bytes;
 	struct percpu_counter rss_stat[4];
 };
 
@@ -149,7 +182,16 @@ struct task_struct {
 	int exit_code;
 	int pid;
 	int tgid;
+	int static_prio;
 	__u64 start_boottime;
+	__u64 utime;
+	__u64 stime;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
+	struct files_struct *files;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	const struct cred *cred;
@@ -158,12 +200,21 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct list_head thread_node;
 	struct sched_entity se;
+	struct sched_info sched_info;
 	char comm[16];
 };
 
 /* Before 5.14, 2f064a59a11f "sched: Change task_struct::state". */
 struct task_struct___before_5_14 {
 	long state;
+};
+
+/* What says whether a task is one that the kernel made for io_uring or vhost without a fork event: io_thread since 5.12,
+ * cc440e8738e5 "kernel: provide create_io_thread() helper"; user_worker since 6.4, 54e6842d0775 "fork/vm: Move common
+ * PF_IO_WORKER behavior to new flag". The task's own flags tell; these members only tell which flags there are. */
+struct kernel_clone_args {
+	__u32 io_thread : 1;
+	__u32 user_worker : 1;
 };
 
 struct linux_binprm {

@@ -7,13 +7,18 @@
 
 #include "linnix_core.bpf.h"
 
-/* include/linux/mm_types_task.h; between them stands MM_SWAPENTS, which is not resident */
+/* include/linux/mm_types_task.h */
 #define MM_FILEPAGES 0
 #define MM_ANONPAGES 1
+#define MM_SWAPENTS 2
 #define MM_SHMEMPAGES 3
 
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x4
+
+/* include/linux/sched.h */
+#define PF_IO_WORKER 0x10
+#define PF_USER_WORKER 0x4000
 
 /* Threads of a dying group that are looked at one by one; those beyond have nearly always been added up already. */
 #define GROUP_WALK 64
@@ -28,6 +33,35 @@ static __always_inline __u32 task_state(struct task_struct *task)
 static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 {
 	return task->cgroups->dfl_cgrp->kn->id;
+}
+
+/* 0 where the kernel keeps none. */
+static __always_inline __u64 task_run_delay_ns(struct task_struct *task)
+{
+	return field_exists(struct task_struct, sched_info) ? ((struct task_struct *)stay_here(task))->sched_info.run_delay : 0;
+}
+
+static __always_inline __u64 signal_read_bytes(struct signal_struct *signal)
+{
+	return field_exists(struct task_io_accounting, read_bytes)
+		       ? ((struct signal_struct *)stay_here(signal))->ioac.read_bytes
+		       : 0;
+}
+
+static __always_inline __u64 signal_write_bytes(struct signal_struct *signal)
+{
+	return field_exists(struct task_io_accounting, write_bytes)
+		       ? ((struct signal_struct *)stay_here(signal))->ioac.write_bytes
+		       : 0;
+}
+
+/* Made by the kernel for io_uring or vhost, in the group of a process but by no clone(2) of it. The bits meant other
+ * things before: see struct kernel_clone_args. */
+static __always_inline bool is_kernel_worker(struct task_struct *task)
+{
+	if (field_exists(struct kernel_clone_args, user_worker))
+		return task->flags & PF_USER_WORKER;
+	return field_exists(struct kernel_clone_args, io_thread) && task->flags & PF_IO_WORKER;
 }
 
 /* As wait4(2) would report it (kernel/exit.c, wait_task_zombie). Before 6.0 do_group_exit left group_exit_code alone

@@ -16,8 +16,8 @@ from contextlib import ExitStack, suppress
 
 import numpy as np
 
-from linnix.cognitod.events import BOOK_KINDS, BOOKS, EVENT, EXEC_TEXT, Array, Batch, Counters
-from linnix.cognitod.kernel import preflight
+from linnix.cognitod.events import ACCOUNT, BOOK_KINDS, BOOKS, EVENT, EXEC_TEXT, Array, Batch, Counters
+from linnix.cognitod.kernel import cputime, preflight
 from linnix.cognitod.kernel.errors import KernelError
 from linnix.cognitod.kernel.libbpf import Library, Object
 from linnix.cognitod.kernel.ring import MappedRing
@@ -26,7 +26,9 @@ from linnix.cognitod.kernel.tasks import read_walk, sum_threads
 #: ``max_entries`` of the rings in bpf/lifecycle.bpf.c.
 EVENTS_BYTES = 4 << 20
 TEXTS_BYTES = 1 << 20
-_PROGRAMS = ("handle_fork", "handle_exec", "handle_exit")
+ACCOUNTS_BYTES = 512 << 10
+#: In this order: who is born while they are attached is known to those that see it die.
+_PROGRAMS = ("handle_free", "handle_exit", "handle_exec", "handle_birth", "handle_fork")
 
 
 class BpfSight:
@@ -54,6 +56,7 @@ class BpfSight:
             self._epoll.register(self._wake_fd, select.EPOLLIN)
             self._events = self._map_ring(stack, "events", EVENTS_BYTES, EVENT)
             self._texts = self._map_ring(stack, "texts", TEXTS_BYTES, EXEC_TEXT)
+            self._accounts = self._map_ring(stack, "accounts", ACCOUNTS_BYTES, ACCOUNT)
             for program in _PROGRAMS:  # last: nothing is produced before it can be drained
                 self._lifecycle.attach(program)
             self._open: ExitStack | None = stack.pop_all()
@@ -83,11 +86,15 @@ class BpfSight:
         # Events first: the programs commit a text before its event, so the text of an event seen here is there by now.
         events = self._events.drain()
         texts = self._texts.drain()
+        accounts = self._accounts.drain()
+        if len(accounts):
+            times = cputime.split(accounts["cpu_ns"], accounts["utime_ns"], accounts["stime_ns"])
+            accounts["utime_ns"], accounts["stime_ns"] = times
         if not len(texts) and not len(self._ahead):  # the idle host: 10 times a second
-            return Batch(events, texts)
+            return Batch(events, texts, accounts)
         early = np.isin(texts["seq"], events["text_seq"], invert=True)
         # a text whose event came too late for this batch goes with the next one
-        batch = Batch(events, np.concatenate((self._ahead, texts[~early])))
+        batch = Batch(events, np.concatenate((self._ahead, texts[~early])), accounts)
         self._ahead = texts[early]
         return batch
 
@@ -113,6 +120,8 @@ class BpfSight:
             lost=dict(zip(BOOK_KINDS, cpus["lost"].sum(axis=0).tolist(), strict=True)),
             lost_per_cpu=dict(zip(BOOK_KINDS, cpus["lost"].T.tolist(), strict=True)),
             threads=int(cpus["threads"].sum()),
+            workers=int(cpus["workers"].sum()),
+            buried_run_ns=int(cpus["buried_run_ns"].sum()),
         )
 
     def close(self) -> None:
