@@ -31,6 +31,8 @@ static long (*const bpf_map_update_elem)(void *map, const void *key, const void 
 static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
 static __u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
 static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
+static __u64 (*const bpf_get_current_pid_tgid)(void) = (void *)14;
+static __u64 (*const bpf_get_current_task)(void) = (void *)35;
 static long (*const bpf_probe_read_user)(void *dst, __u64 size, const void *unsafe) = (void *)112;
 static long (*const bpf_probe_read_kernel)(void *dst, __u32 size, const void *unsafe) = (void *)113;
 static long (*const bpf_probe_read_kernel_str)(void *dst, __u32 size, const void *unsafe) = (void *)115;
@@ -41,10 +43,12 @@ static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 what) = (void *)134;
 static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u32 cpu) = (void *)195;
 
 #define BPF_MAP_TYPE_HASH 1
+#define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
 #define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
 #define BPF_NOEXIST 1
+#define BPF_F_MMAPABLE 1024
 #define BPF_F_NO_PREALLOC 1
 #define BPF_RB_NO_WAKEUP 1
 #define BPF_RB_FORCE_WAKEUP 2
@@ -54,6 +58,31 @@ static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u
 /* 2 is BPF_FIELD_EXISTS, 0 is BPF_FIELD_BYTE_OFFSET in enum bpf_core_relo_kind. */
 #define field_exists(type, field) __builtin_preserve_field_info(((type *)0)->field, 2)
 #define field_offset(type, field) __builtin_preserve_field_info(((type *)0)->field, 0)
+
+/* A bit-field of a struct behind a pointer that the verifier knows: 0, 1, 4 and 5 are its place, size and the two shifts
+ * that isolate it in enum bpf_core_relo_kind. */
+#define read_bits(pointer, field)                                                                                      \
+	({                                                                                                             \
+		const void *at = (const void *)(pointer) + __builtin_preserve_field_info((pointer)->field, 0);         \
+		__u64 bits = 0;                                                                                        \
+		asm volatile("" : "+r"(at));                                                                           \
+		switch (__builtin_preserve_field_info((pointer)->field, 1)) {                                          \
+		case 1:                                                                                                \
+			bits = *(const unsigned char *)at;                                                             \
+			break;                                                                                         \
+		case 2:                                                                                                \
+			bits = *(const unsigned short *)at;                                                            \
+			break;                                                                                         \
+		case 4:                                                                                                \
+			bits = *(const unsigned int *)at;                                                              \
+			break;                                                                                         \
+		case 8:                                                                                                \
+			bits = *(const unsigned long long *)at;                                                        \
+			break;                                                                                         \
+		}                                                                                                      \
+		bits <<= __builtin_preserve_field_info((pointer)->field, 4);                                           \
+		bits >> __builtin_preserve_field_info((pointer)->field, 5);                                            \
+	})
 
 /* A pointer whose use clang cannot move out of the branch it is written in. An access that does not exist in the running
  * kernel becomes an illegal instruction, harmless only as long as it stays behind its field_exists(). */
@@ -95,7 +124,15 @@ struct kernfs_node {
 	__u64 id;
 };
 
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
 struct cgroup {
+	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 };
 
@@ -113,6 +150,7 @@ struct task_io_accounting {
 /* With CONFIG_SCHED_INFO. */
 struct sched_info {
 	unsigned long long run_delay;
+	unsigned long long last_queued;
 };
 
 struct signal_struct {
@@ -142,7 +180,17 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct rq {
+	__u64 clock;
+};
+
+/* rq with CONFIG_FAIR_GROUP_SCHED. */
+struct cfs_rq {
+	struct rq *rq;
+};
+
 struct sched_entity {
+	struct cfs_rq *cfs_rq;
 	__u64 sum_exec_runtime;
 };
 
@@ -201,6 +249,8 @@ struct task_struct {
 	struct list_head thread_node;
 	struct sched_entity se;
 	struct sched_info sched_info;
+	unsigned int in_iowait : 1;
+	unsigned int in_memstall : 1; /* with CONFIG_PSI; since 5.8, 1066d1b6974e "psi: Move PF_MEMSTALL out of task->flags" */
 	char comm[16];
 };
 
@@ -229,6 +279,51 @@ struct bpf_array {
  * group_dead together with the tracepoint's second argument, so the one tells of the other. */
 struct trace_event_raw_sched_process_exit {
 	bool group_dead;
+};
+
+struct gendisk {
+	int major;
+	int first_minor;
+};
+
+/* bd_stats came with 5.11, 0d02129e76ed "block: merge struct block_device and struct hd_struct": it dates a kernel. */
+struct disk_stats;
+
+struct block_device {
+	struct gendisk *bd_disk;
+	struct disk_stats *bd_stats;
+};
+
+struct request_queue {
+	struct gendisk *disk;
+};
+
+struct bio {
+	struct block_device *bi_bdev;
+	unsigned int bi_opf;
+};
+
+/* Before 5.12, 309dca309fc3 "block: store a block_device pointer in struct bio". */
+struct bio___before_5_12 {
+	struct gendisk *bi_disk;
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+	struct bio *bio;
+};
+
+/* Before 5.17, f3fa33acca9f "block: remove the ->rq_disk field in struct request". */
+struct request___before_5_17 {
+	struct gendisk *rq_disk;
+};
+
+struct inode;
+
+struct address_space {
+	struct inode *host;
 };
 
 #pragma clang attribute pop
