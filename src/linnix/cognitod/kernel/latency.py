@@ -1,0 +1,149 @@
+"""Histograms by cgroup: how long tasks waited for a CPU, how long block requests took.
+
+Owns the mapped histograms of two BPF objects. Refuses names of cgroups, windows and percentiles. Invariant: what a
+reading says is cumulative since the probe was attached, and never less than the reading before it: the counts of a
+cgroup whose place is given to another are kept here, and those of the least seen cgroup move to the rest when too many
+are kept.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.events import ProbeState
+from linnix.cognitod.kernel.libbpf import Library, Object
+from linnix.cognitod.kernel.probes import Probe
+
+COUNTS = 30
+SLOTS = 128
+
+#: struct linnix_histogram of bpf/sights.h.
+HISTOGRAM = np.dtype([("cgroup_id", "<u8"), ("sum_ns", "<u8"), ("counts", "<u8", (COUNTS,))])
+#: struct linnix_histograms.
+HISTOGRAMS = np.dtype([("slots", HISTOGRAM, (SLOTS,)), ("rest", HISTOGRAM)])
+
+#: Upper bound of each class but the last, exclusive.
+BOUNDS_NS: tuple[int, ...] = tuple(1024 << i for i in range(COUNTS - 1))
+
+#: How often the maps are read.
+READ_NS = 2 * 10**9
+#: A place that saw nothing for this long is given back.
+RETIRE_NS = 600 * 10**9
+#: Cgroups whose counts are kept after their places were given back.
+MAX_KEPT = 512
+
+Histograms = NDArray[np.void]
+#: The id of the row that holds what no cgroup of its own could be found for.
+REST = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyReading:
+    """Cumulative histograms: ``rows`` has dtype HISTOGRAM, one a cgroup, ordered by id, the rest under ``REST``."""
+
+    name: str  # runqueue or block
+    ts_ns: int
+    rows: Histograms
+
+
+class Latency:
+    """An ``events.Instrument``: one object whose map ``histograms`` user space reads without a system call."""
+
+    def __init__(self, name: str, probe: Probe, programs: tuple[str, ...]) -> None:
+        self._name = name
+        self._probe = probe
+        self._programs = programs
+        self._view: Histograms = np.zeros(0, HISTOGRAMS)
+        self._kept: dict[int, Any] = {}
+        self._last: Histograms = np.zeros(0, HISTOGRAMS)
+        self._read_ns = self._retired_ns = 0
+
+    def open(self) -> None:
+        """Load, map and attach; what is missing is told by ``states``."""
+        self._probe.open(configure=self._configure, attach=self._attach)
+
+    def _configure(self, library: Library, found: Object) -> None:
+        self._cpus = library.possible_cpus()
+        found.set_max_entries("histograms", self._cpus)
+
+    def _attach(self, found: Object) -> None:
+        size = self._cpus * HISTOGRAMS.itemsize
+        page = mmap.PAGESIZE
+        memory = mmap.mmap(found.map_fd("histograms"), (size + page - 1) // page * page)
+        self._view = np.frombuffer(memory, HISTOGRAMS, self._cpus)
+        for program in self._programs:
+            found.attach(program)
+
+    def collect(self, now_ns: int) -> LatencyReading | None:
+        """All histograms so far, every two seconds."""
+        if self._probe.object is None or now_ns - self._read_ns < READ_NS:
+            return None
+        self._read_ns = now_ns
+        self._probe.refresh(now_ns)
+        if now_ns - self._retired_ns >= RETIRE_NS:
+            self._retire()
+            self._retired_ns = now_ns
+        return LatencyReading(self._name, now_ns, self._sum())
+
+    def _sum(self) -> Histograms:
+        slots = self._view["slots"].reshape(-1)
+        used = slots[slots["cgroup_id"] != 0]
+        rests = self._view["rest"].copy()
+        rests["cgroup_id"] = REST
+        kept = np.array(list(self._kept.values()), HISTOGRAM)
+        parts = np.concatenate((used, rests, kept))
+        ids, row = np.unique(parts["cgroup_id"], return_inverse=True)
+        rows = np.zeros(len(ids), HISTOGRAM)
+        rows["cgroup_id"] = ids
+        np.add.at(rows["sum_ns"], row, parts["sum_ns"])
+        np.add.at(rows["counts"], row, parts["counts"])
+        return rows
+
+    def _retire(self) -> None:
+        """Give back the places in which nothing was counted since the last time: most belong to cgroups that are gone.
+
+        A CPU that counts into such a place in this very moment loses that one count.
+        """
+        now = self._view["slots"].copy()
+        if len(self._last) == len(now):
+            idle = (now["cgroup_id"] != 0) & (now == self._last)
+            for place in zip(*np.nonzero(idle), strict=True):
+                self._keep(now[place])
+            slots = self._view["slots"]
+            for name in ("counts", "sum_ns", "cgroup_id"):  # the id last: a place without one is free
+                slots[name][idle] = 0
+            now[idle] = 0
+        self._last = now
+
+    def _keep(self, histogram: Any) -> None:
+        cgroup = int(histogram["cgroup_id"])
+        if cgroup not in self._kept and len(self._kept) >= MAX_KEPT:
+            self._add(REST, self._kept.pop(next(iter(self._kept))))
+        self._add(cgroup, histogram)
+
+    def _add(self, cgroup: int, histogram: Any) -> None:
+        kept = self._kept.setdefault(cgroup, np.zeros((), HISTOGRAM))
+        kept["cgroup_id"] = cgroup
+        kept["sum_ns"] += histogram["sum_ns"]
+        kept["counts"] += histogram["counts"]
+
+    def states(self) -> tuple[ProbeState, ...]:
+        """Its one line."""
+        return (self._probe.state,)
+
+    def close(self) -> None:
+        """Detach and free; what was mapped goes with the last view of it. Idempotent."""
+        self._view = np.zeros(0, HISTOGRAMS)
+        self._probe.close()
+
+
+def runqueue() -> Latency:
+    """Waits for a CPU."""
+    programs = ("handle_switch",)
+    what = "how long tasks wait for a CPU, by cgroup"
+    return Latency("runqueue", Probe("runqueue_latency", what, "runqueue.bpf.o", programs), programs)
