@@ -20,7 +20,7 @@ from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Counters, Kind
 from linnix.cognitod.hub import Hub
-from linnix.cognitod.model import Sample, Snapshot
+from linnix.cognitod.model import Home, Sample, Snapshot
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 
@@ -67,7 +67,7 @@ class World:
             sight_name=self.sight,
             degraded=self.degraded,
             clock=lambda: self.now_ns,
-            place=lambda cgroup: ("/system.slice/app.service", "app.service") if cgroup == 7 else (None, None),
+            place=lambda cgroup: Home(cgroup="/system.slice/app.service", unit="app.service") if cgroup == 7 else Home(),
             read_counters=lambda: self.counters,
         )
         self.closing = asyncio.Event()

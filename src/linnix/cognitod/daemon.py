@@ -122,7 +122,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             hub=hub,
             sight_name=sight.name,
             degraded=degraded,
-            place=Cgroups(find_mount()).place,
+            place=Cgroups(find_mount()).home,
             read_counters=sight.counters,
             on_alert=(sinks.alert_sink(alerts),),
         )

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from linnix.cognitod.model import (
     Alert,
     ForkBooks,
     Frames,
+    Home,
     Losses,
     Rows,
     Sample,
@@ -46,8 +47,9 @@ ACTIVITY_WINDOW_S = 10
 JUDGE_EVERY_NS = 200_000_000
 MAX_ALERTS = 1000
 
-#: cgroup path and systemd unit of a cgroup id, each None where it is not known.
-Place = Callable[[int], tuple[str | None, str | None]]
+#: Who lives in the cgroup of an id.
+Place = Callable[[int], Home]
+_UNKNOWN_HOME: Final = Home()
 
 _FORK, _EXEC, _EXIT, _SHORT, _FAILED = range(5)
 
@@ -65,7 +67,7 @@ class Pipeline:
         sight_name: str,
         degraded: tuple[str, ...] = (),
         clock: Callable[[], int] = time.monotonic_ns,
-        place: Place = lambda _: (None, None),
+        place: Place = lambda _: _UNKNOWN_HOME,
         read_counters: Callable[[], Counters] = Counters,
         on_alert: tuple[Callable[[Alert], None], ...] = (),
         on_reading: Mapping[type, Callable[[Any], None]] = MappingProxyType({}),

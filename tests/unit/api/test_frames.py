@@ -10,13 +10,13 @@ import numpy as np
 
 from linnix.cognitod.api import frames
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Kind
-from linnix.cognitod.model import ROW, Frames, Tag, TagChange
+from linnix.cognitod.model import ROW, Frames, Home, Tag, TagChange
 
 GIB = 1 << 30
 
 
-def places(cgroup_id: int) -> tuple[str | None, str | None]:
-    return {7: ("/system.slice/cron.service", "cron.service")}.get(cgroup_id, (None, None))
+def places(cgroup_id: int) -> Home:
+    return Home(cgroup="/system.slice/cron.service", unit="cron.service") if cgroup_id == 7 else Home()
 
 
 def event(kind: Kind, **fields: Any) -> Any:

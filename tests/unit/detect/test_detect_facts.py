@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from linnix.cognitod.detect import facts
 from linnix.cognitod.detect.history import History
-from linnix.cognitod.model import ROW, Activity, Finding, Rows, Snapshot, Tag
+from linnix.cognitod.model import ROW, Activity, Finding, Home, Rows, Snapshot, Tag
 from linnix.insight import facts as wire
 from linnix.insight.classes import CLASSES, SEVERITIES
 
@@ -78,7 +78,7 @@ def test_a_process_is_told_in_full() -> None:
         cgroup_id=77,
         tags=int(Tag.HIGH_CPU),
     )
-    built = build(table(row), places={77: ("/system.slice/x.service", "x.service")})
+    built = build(table(row), places={77: Home(cgroup="/system.slice/x.service", unit="x.service")})
     assert built.processes == (
         wire.Process(
             id="P1",

@@ -8,6 +8,7 @@ import pytest
 
 from linnix.cognitod.host import cgroup
 from linnix.cognitod.host.cgroup import Cgroups
+from linnix.cognitod.model import Home
 
 MOUNTS = """\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -45,7 +46,7 @@ def test_a_path_is_found_by_id(mount: Path) -> None:
 def test_an_unknown_id_and_no_mount_give_nothing(mount: Path) -> None:
     assert Cgroups(mount).path(2**60) is None
     assert Cgroups(mount).path(0) is None
-    assert Cgroups(None).place(1) == (None, None)
+    assert Cgroups(None).home(1) == Home()
 
 
 def test_a_group_made_later_is_found_and_one_removed_is_remembered(
@@ -58,7 +59,7 @@ def test_a_group_made_later_is_found_and_one_removed_is_remembered(
     late.mkdir()
     number = late.stat().st_ino
 
-    assert groups.place(number) == ("/late.scope", "late.scope")
+    assert groups.home(number) == Home(cgroup="/late.scope", unit="late.scope")
     late.rmdir()
     assert groups.path(number) == "/late.scope"
 
@@ -72,16 +73,16 @@ def test_an_id_is_found_by_path(mount: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "path"),
+    ("raw", "path"),
     [
-        ("12:cpu:/x\n0::/system.slice/a.service\n", "/system.slice/a.service"),
-        ("0::/gone (deleted)\n", "/gone"),
-        ("1:name=systemd:/\n", None),
-        ("", None),
+        (b"12:cpu:/x\n0::/system.slice/a.service\n", "/system.slice/a.service"),
+        (b"0::/gone (deleted)\n", "/gone"),
+        (b"1:name=systemd:/\n", None),
+        (b"", None),
     ],
 )
-def test_the_group_of_a_process_is_that_of_version_2(text: str, path: str | None) -> None:
-    assert cgroup.parse_pid_cgroup(text) == path
+def test_the_group_of_a_process_is_that_of_version_2(raw: bytes, path: str | None) -> None:
+    assert cgroup.parse_pid_cgroup(raw) == path
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import mmap
 from collections.abc import Iterator
 
 import msgspec
+from msgspec import UNSET
 
 from linnix.cognitod.api import sse, wire
-from linnix.cognitod.api.rows import Places, exec_text
+from linnix.cognitod.api.rows import Places, container, exec_text, k8s
 from linnix.cognitod.events import Kind
 from linnix.cognitod.model import Frames, TagChange, tag_names, text
 
@@ -53,7 +54,7 @@ def _events(frames: Frames, places: Places, mem_total_bytes: int) -> Iterator[wi
     seqs, births, text_at = frames.seq.tolist(), frames.first_ns.tolist(), frames.text_at.tolist()
     for at, kind in enumerate(column["kind"]):
         ts_ns = column["ts_ns"][at]
-        cgroup, unit = where[column["cgroup_id"][at]]
+        home = where[column["cgroup_id"][at]]
         event = wire.Event(
             pid=column["pid"][at],
             ppid=column["ppid"][at],
@@ -68,8 +69,10 @@ def _events(frames: Frames, places: Places, mem_total_bytes: int) -> Iterator[wi
             cpu_pct_milli=wire.UNKNOWN_MILLI,
             mem_pct_milli=wire.UNKNOWN_MILLI,
             start_ns=column["start_ns"][at],
-            cgroup=cgroup,
-            unit=unit,
+            cgroup=home.cgroup,
+            unit=home.unit,
+            container=container(home) or UNSET,
+            k8s=k8s(home) or UNSET,
             tags=names[tags[at]],
         )
         if kind == Kind.EXEC:
@@ -93,7 +96,7 @@ def _tag_changes(change: TagChange, places: Places) -> Iterator[wire.Event]:
     gained, lost = change.gained.tolist(), change.lost.tolist()
     for at, values in enumerate(change.rows.tolist()):
         row = dict(zip(names, values, strict=True))
-        cgroup, unit = places(row["cgroup_id"])
+        home = places(row["cgroup_id"])
         event = wire.Event(
             pid=row["pid"],
             ppid=row["ppid"],
@@ -108,8 +111,10 @@ def _tag_changes(change: TagChange, places: Places) -> Iterator[wire.Event]:
             cpu_pct_milli=wire.UNKNOWN_MILLI,
             mem_pct_milli=wire.UNKNOWN_MILLI,
             start_ns=row["start_ns"],
-            cgroup=cgroup,
-            unit=unit,
+            cgroup=home.cgroup,
+            unit=home.unit,
+            container=container(home) or UNSET,
+            k8s=k8s(home) or UNSET,
             tags=list(tag_names(row["tags"])),
             tags_gained=list(tag_names(gained[at])),
             tags_lost=list(tag_names(lost[at])),

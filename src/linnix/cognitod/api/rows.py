@@ -15,10 +15,10 @@ from msgspec import UNSET
 from linnix.cognitod.api import wire
 from linnix.cognitod.events import ARGV_LEN, Array, Kind
 from linnix.cognitod.exec_texts import words
-from linnix.cognitod.model import SEEDED, Frames, Rows, tag_names, text
+from linnix.cognitod.model import SEEDED, Frames, Home, Rows, tag_names, text
 
-#: cgroup path and systemd unit of a cgroup id, each None where it is not known
-Places = Callable[[int], tuple[str | None, str | None]]
+#: Who lives in the cgroup of an id
+Places = Callable[[int], Home]
 
 
 class Texts(Protocol):
@@ -45,6 +45,28 @@ def life(alive: bool, last_kind: int) -> str:
     return {Kind.EXEC: "exec", Kind.FORK: "fork"}.get(Kind(last_kind), "running") if last_kind != SEEDED else "running"
 
 
+def container(home: Home) -> wire.Container | None:
+    """The container of a home, None outside of one."""
+    return wire.Container(home.container, home.runtime, home.container_name) if home.container else None
+
+
+def k8s(home: Home) -> wire.K8s | None:
+    """The pod of a home, None outside of one and while its name is not known. A pod without a label of its priority is
+    ``medium``, as in the original.
+    """
+    if home.pod is None:
+        return None
+    return wire.K8s(
+        pod_name=home.pod,
+        namespace=home.namespace or "",
+        container_name=home.container_name or "",
+        owner_kind=home.owner_kind,
+        owner_name=home.owner_name,
+        priority=home.priority or "medium",
+        slo_tier=home.slo_tier,
+    )
+
+
 def exec_text(texts: Array, at: int) -> tuple[str | None, list[str]]:
     """Filename and words of an exec, given its index in ``texts``; nothing where its text is not there."""
     if at < 0:
@@ -65,7 +87,7 @@ def describe(rows: Rows, texts: Texts, places: Places, now_ns: int) -> list[wire
     described = []
     for row, age in zip(rows.tolist(), ages, strict=True):
         field = dict(zip(rows.dtype.names or (), row, strict=True))
-        cgroup, unit = known[field["cgroup_id"]]
+        home = known[field["cgroup_id"]]
         alive, kind = field["alive"], field["last_kind"]
         described.append(
             wire.Process(
@@ -79,7 +101,8 @@ def describe(rows: Rows, texts: Texts, places: Places, now_ns: int) -> list[wire
                 mem_pct=round(field["mem_pct"], 2) if alive else UNSET,
                 age_sec=age,
                 state=life(alive, kind),
-                k8s=None,
+                k8s=k8s(home),
+                priority=home.priority or UNSET,
                 start_ns=field["start_ns"],
                 filename=texts.filename(field["slot"]) or None,
                 argv=texts.argv(field["slot"]),
@@ -91,8 +114,9 @@ def describe(rows: Rows, texts: Texts, places: Places, now_ns: int) -> list[wire
                 rss_growth_bytes=field["rss_growth_bytes"],
                 threads=field["threads"],
                 proc_state=text(field["state"]),
-                cgroup=cgroup,
-                unit=unit,
+                cgroup=home.cgroup,
+                unit=home.unit,
+                container=container(home),
                 preexisting=field["preexisting"],
                 tags=names[field["tags"]],
             )
@@ -109,7 +133,7 @@ def of_events(frames: Frames, places: Places, now_ns: int) -> list[wire.Process]
     ):
         field = dict(zip(events.dtype.names or (), values, strict=True))
         exited = field["kind"] == Kind.EXIT
-        cgroup, unit = places(field["cgroup_id"])
+        home = places(field["cgroup_id"])
         filename, argv = exec_text(frames.texts, text_at)
         end_ns = field["ts_ns"] if exited else now_ns
         described.append(
@@ -122,7 +146,8 @@ def of_events(frames: Frames, places: Places, now_ns: int) -> list[wire.Process]
                 event_type=event_type(field["kind"]),
                 age_sec=max(end_ns - first_ns, 0) // 10**9 if first_ns else UNSET,
                 state=life(not exited, field["kind"]),
-                k8s=None,
+                k8s=k8s(home),
+                priority=home.priority or UNSET,
                 start_ns=field["start_ns"],
                 filename=filename,
                 argv=argv,
@@ -130,8 +155,9 @@ def of_events(frames: Frames, places: Places, now_ns: int) -> list[wire.Process]
                 exit_signal=field["exit_signal"] if exited else UNSET,
                 cpu_ns=field["cpu_ns"],
                 max_rss_bytes=field["max_rss_pages"] * mmap.PAGESIZE,
-                cgroup=cgroup,
-                unit=unit,
+                cgroup=home.cgroup,
+                unit=home.unit,
+                container=container(home),
                 tags=list(tag_names(bits)),
             )
         )

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from linnix.cognitod.detect.tags import WINDOW_S
-from linnix.cognitod.model import Activity, Finding, Rows, Snapshot, tag_names, text
+from linnix.cognitod.model import Activity, Finding, Home, Rows, Snapshot, tag_names, text
 from linnix.insight import facts as wire
 from linnix.insight.classes import SEVERITIES
 
@@ -31,8 +31,8 @@ MIN_FORKS_PER_S = 1.0
 #: A process whose memory changed by less than this over the trend window is steady, and not worth a trend.
 MIN_RSS_TREND_BYTES = 8 * 1024 * 1024
 
-#: cgroup id → (path, systemd unit), None for what is not known.
-Places = Mapping[int, tuple[str | None, str | None]]
+#: Who lives in which cgroup, by its id.
+Places = Mapping[int, Home]
 
 
 def build(
@@ -119,7 +119,7 @@ def _chosen(rows: Rows, live: Rows, findings: Sequence[Finding]) -> Rows:
 
 
 def _process(row: np.void, number: int, snapshot: Snapshot, own_pids: Collection[int], places: Places) -> wire.Process:
-    cgroup, unit = places.get(int(row["cgroup_id"]), (None, None))
+    home = places.get(int(row["cgroup_id"]), Home())
     pid = int(row["pid"])
     return wire.Process(
         id=f"P{number}",
@@ -137,8 +137,8 @@ def _process(row: np.void, number: int, snapshot: Snapshot, own_pids: Collection
         age_s=max(0.0, round((snapshot.ts_ns - int(row["first_ns"])) / 1e9, 1)),
         forks_per_s=round(int(row["forks"]) / WINDOW_S, 1),
         short_jobs_per_s=round(int(row["short_children"]) / WINDOW_S, 1),
-        cgroup=cgroup,
-        unit=unit,
+        cgroup=home.cgroup,
+        unit=home.unit,
         tags=tag_names(int(row["tags"])),
         own=bool(row["own"]) or pid in own_pids,
     )

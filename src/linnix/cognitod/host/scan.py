@@ -99,7 +99,7 @@ class Scanner:
         if known_start_ns == start_ns and (pid + self._scans) % CGROUP_EVERY:
             return known
         with suppress(OSError):
-            path = parse_pid_cgroup(Path(self._proc, str(pid), "cgroup").read_text())
+            path = parse_pid_cgroup(Path(self._proc, str(pid), "cgroup").read_bytes())
             return self._cgroups.id_of(path) if path else 0
         return 0
 

@@ -45,6 +45,7 @@ from linnix.cognitod.api.wire.host import (
     TimelineEntry,
 )
 from linnix.cognitod.api.wire.processes import (
+    Container,
     Event,
     Graph,
     GraphNode,
@@ -61,6 +62,7 @@ __all__ = [
     "UNKNOWN_EVENT_TYPE",
     "UNKNOWN_MILLI",
     "Alert",
+    "Container",
     "Coverage",
     "Drops",
     "Event",

@@ -21,6 +21,14 @@ class K8s(msgspec.Struct):
     slo_tier: str | None
 
 
+class Container(msgspec.Struct):
+    """A container, by the id its runtime gave it."""
+
+    id: str
+    runtime: str | None
+    name: str | None
+
+
 class Process(msgspec.Struct, kw_only=True):
     """One process, in every answer that lists processes."""
 
@@ -49,6 +57,7 @@ class Process(msgspec.Struct, kw_only=True):
     proc_state: str | UnsetType = UNSET
     cgroup: str | None
     unit: str | None
+    container: Container | None
     preexisting: bool | UnsetType = UNSET
     tags: list[str]
 
@@ -90,6 +99,8 @@ class Event(msgspec.Struct, kw_only=True):
     max_rss_bytes: int | UnsetType = UNSET
     cgroup: str | None
     unit: str | None
+    container: Container | UnsetType = UNSET
+    k8s: K8s | UnsetType = UNSET
     tags: list[str]
     tags_gained: list[str] | UnsetType = UNSET
     tags_lost: list[str] | UnsetType = UNSET
