@@ -13,6 +13,12 @@
 #define LINNIX_FILENAME_LEN 128
 #define LINNIX_ARGV_LEN 256
 
+/* Open files are counted up to here. */
+#define LINNIX_MAX_FILES 65536
+
+/* Instead of a counter that this kernel was built without. */
+#define LINNIX_UNKNOWN (~0ULL)
+
 enum linnix_kind {
 	LINNIX_EXEC = 0,
 	LINNIX_FORK = 1,
@@ -73,22 +79,40 @@ struct linnix_account {
 	__u32 threads;	    /* how many threads it had, one after another included, of those that died while we watched */
 };
 
-/* One thread as the task iterator sees it. Totals of the dead threads of a group are in the record of every
- * thread of that group (`group_*`): user space adds them once. */
+/* One thread as the task iterator sees it: its own counters and, in the record of the leader, those of the threads
+ * that are gone as well. So the sum over a group's records is the process. What belongs to the process as a whole
+ * is told by its leader, or by all its threads when the leader has exited and left it; the others tell 0. */
 struct linnix_task {
-	__u64 start_ns;	    /* boot time of the thread-group leader */
-	__u64 run_ns;	    /* se.sum_exec_runtime of this thread */
-	__u64 group_run_ns; /* signal->sum_sched_runtime: threads of this group that are gone */
-	__u64 rss_pages;    /* of the mm, per-CPU counters included */
+	__u64 run_ns;	/* se.sum_exec_runtime: to the scheduler's last look, to the nanosecond */
+	__u64 utime_ns; /* by ticks where the kernel samples: only the ratio of the two means something */
+	__u64 stime_ns;
+	__u64 run_delay_ns; /* sched_info.run_delay; of threads that are gone the kernel keeps none */
+	__u64 nvcsw;
+	__u64 nivcsw;
+	__u64 min_flt;
+	__u64 maj_flt;
+	__u64 read_bytes; /* task_io_accounting */
+	__u64 write_bytes;
+	__u64 cancelled_write_bytes;
+	__u64 file_pages; /* of the mm, per-CPU counters included */
+	__u64 anon_pages;
+	__u64 shmem_pages;
+	__u64 swap_pages;
+	__u64 pgtables_bytes;
+	__u64 start_ns; /* boot time of the thread-group leader */
 	__u64 cgroup_id;
 	__u32 pid;
 	__u32 tid;
 	__u32 ppid;
 	__u32 uid;
 	__u32 gid;
-	__u32 state;   /* the kernel's __state | exit_state bits */
-	__u32 threads; /* signal->nr_threads */
-	__u32 flags;   /* task->flags: PF_KTHREAD and friends */
+	__u32 state;	  /* the kernel's __state | exit_state bits */
+	__u32 threads;	  /* signal->nr_threads */
+	__u32 flags;	  /* task->flags: PF_KTHREAD and friends */
+	__u32 open_files; /* LINNIX_MAX_FILES: that many or more */
+	__s32 oom_score_adj;
+	__s32 nice;
+	__u32 _pad;
 	char comm[LINNIX_COMM_LEN];
 };
 

@@ -2,92 +2,79 @@
 /*
  * Every thread of the host, written as binary records into the task iterator's file.
  *
- * All threads, because a leader's run time does not hold its threads'; user space sums them by process. The memory of
- * a process is told once, by its leader, or by all threads when the leader has exited and left its mm.
+ * All threads, because a leader's counters do not hold its threads'; user space sums them by process. What a process
+ * has as a whole, memory and open files, is told once, by its leader, or by all threads when that has exited.
  */
 #include "linnix_core.bpf.h"
 #include "event.h"
+#include "memory.bpf.h"
 #include "task.bpf.h"
 
-#define MAX_CPUS 1024
+#define DEFAULT_PRIO 120 /* include/linux/sched/prio.h: static_prio of nice 0 */
+#define WORD_BITS 64
 
-/* Its only use is to know where each CPU's copy of per-CPU data lies: __per_cpu_offset is in no BTF, and in kallsyms
- * only where data symbols are. One known per-CPU pointer and its address on a CPU give the distance. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} landmark SEC(".maps");
-
-/* A pointer the verifier guards becomes a number by way of the stack. */
-static __always_inline __u64 as_number(void *pointer)
+static __always_inline __u32 bits_set(__u64 word)
 {
-	void *volatile slot = pointer;
-	__u64 number = 0;
-
-	bpf_probe_read_kernel(&number, sizeof(number), (const void *)&slot);
-	return number;
+	word -= word >> 1 & 0x5555555555555555;
+	word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return word * 0x0101010101010101 >> 56;
 }
 
-static __always_inline __s64 read_share(const __s32 *shares, __u64 distance)
+/* Set bits of open_fds, as the kernel counts them for /proc/PID/fd (fs/proc/fd.c). The table may grow meanwhile: then
+ * its old self is read, which lives until the end of the grace period that the iterator keeps open. */
+static __always_inline __u32 open_files(struct files_struct *files)
 {
-	__s32 pages = 0;
+	struct fdtable *table = files->fdt;
+	const unsigned long *bitmap = table->open_fds;
+	__u32 words = table->max_fds / WORD_BITS;
+	__u32 count = 0;
 
-	bpf_probe_read_kernel(&pages, sizeof(pages), (void *)((__u64)shares + distance));
-	return pages;
-}
+	for (__u32 at = 0; at < LINNIX_MAX_FILES / WORD_BITS && at < words; at++) {
+		__u64 word = 0;
 
-/* A percpu_counter's count lags by what its CPUs have not handed in: up to 2 * CPUs (at least 32) pages each. */
-static __always_inline __s64 rss_of_counters(struct mm_struct *mm)
-{
-	__s64 file = mm->rss_stat[MM_FILEPAGES].count;
-	__s64 anon = mm->rss_stat[MM_ANONPAGES].count;
-	__s64 shmem = mm->rss_stat[MM_SHMEMPAGES].count;
-	__u64 array = as_number(&landmark);
-	__u64 origin = 0;
-	__u32 key = 0;
-
-	bpf_probe_read_kernel(&origin, sizeof(origin), (void *)(array + field_offset(struct bpf_array, pptrs)));
-	for (__u32 cpu = 0; cpu < MAX_CPUS; cpu++) {
-		void *copy = bpf_map_lookup_percpu_elem(&landmark, &key, cpu);
-		__u64 distance;
-
-		if (!copy)
-			break;
-		distance = as_number(copy) - origin;
-		file += read_share(mm->rss_stat[MM_FILEPAGES].counters, distance);
-		anon += read_share(mm->rss_stat[MM_ANONPAGES].counters, distance);
-		shmem += read_share(mm->rss_stat[MM_SHMEMPAGES].counters, distance);
+		bpf_probe_read_kernel(&word, sizeof(word), bitmap + at);
+		count += bits_set(word);
 	}
-	return (file > 0 ? file : 0) + (anon > 0 ? anon : 0) + (shmem > 0 ? shmem : 0);
+	return count;
 }
 
-/* Before 6.2 a thread kept up to 64 pages a counter to itself. This thread's are added; those of its siblings are not. */
-static __always_inline __s64 read_counter(const atomic_long_t *shared, const int *own)
+/* What this thread used itself. */
+static __always_inline void read_counters(struct task_struct *task, struct linnix_task *record)
 {
-	__s64 pages = 0;
-	int kept = 0;
-
-	bpf_probe_read_kernel(&pages, sizeof(pages), &shared->counter);
-	bpf_probe_read_kernel(&kept, sizeof(kept), own);
-	pages += kept;
-	return pages > 0 ? pages : 0;
+	record->run_ns = task->se.sum_exec_runtime;
+	record->utime_ns = task->utime;
+	record->stime_ns = task->stime;
+	record->run_delay_ns = field_exists(struct sched_info, run_delay) ? task_run_delay_ns(task) : LINNIX_UNKNOWN;
+	record->nvcsw = task->nvcsw;
+	record->nivcsw = task->nivcsw;
+	record->min_flt = task->min_flt;
+	record->maj_flt = task->maj_flt;
+	record->read_bytes = record->write_bytes = record->cancelled_write_bytes = LINNIX_UNKNOWN;
+	if (!field_exists(struct task_io_accounting, read_bytes))
+		return;
+	task = stay_here(task);
+	record->read_bytes = task->ioac.read_bytes;
+	record->write_bytes = task->ioac.write_bytes;
+	record->cancelled_write_bytes = task->ioac.cancelled_write_bytes;
 }
 
-/* Indices written out, because only a constant one is relocated to the kernel's size of an element. */
-static __always_inline __u64 rss_pages(struct task_struct *task, struct mm_struct *mm)
+/* What the threads of its group used that release_task() has buried (kernel/exit.c, __exit_signal). */
+static __always_inline void add_buried(struct signal_struct *signal, struct linnix_task *record)
 {
-	struct mm_struct___before_6_2 *old;
-	struct task_struct___before_6_2 *own;
-
-	if (!field_exists(struct mm_rss_stat, count))
-		return rss_of_counters(mm);
-	old = stay_here(mm);
-	own = stay_here(task);
-	return read_counter(&old->rss_stat.count[MM_FILEPAGES], &own->rss_stat.count[MM_FILEPAGES]) +
-	       read_counter(&old->rss_stat.count[MM_ANONPAGES], &own->rss_stat.count[MM_ANONPAGES]) +
-	       read_counter(&old->rss_stat.count[MM_SHMEMPAGES], &own->rss_stat.count[MM_SHMEMPAGES]);
+	record->run_ns += signal->sum_sched_runtime;
+	record->utime_ns += signal->utime;
+	record->stime_ns += signal->stime;
+	record->nvcsw += signal->nvcsw;
+	record->nivcsw += signal->nivcsw;
+	record->min_flt += signal->min_flt;
+	record->maj_flt += signal->maj_flt;
+	if (!field_exists(struct task_io_accounting, read_bytes))
+		return;
+	signal = stay_here(signal);
+	record->read_bytes += signal->ioac.read_bytes;
+	record->write_bytes += signal->ioac.write_bytes;
+	record->cancelled_write_bytes += signal->ioac.cancelled_write_bytes;
 }
 
 SEC("iter/task")
@@ -95,16 +82,20 @@ int write_task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct task_struct *leader, *parent;
+	struct signal_struct *signal;
 	struct linnix_task record = {};
+	struct files_struct *files;
 	struct mm_struct *mm;
 
 	if (!task)
 		return 0;
 	leader = task->group_leader;
 	parent = task->real_parent;
+	signal = task->signal;
+	read_counters(task, &record);
+	if (task->pid == task->tgid)
+		add_buried(signal, &record);
 	record.start_ns = leader->start_boottime;
-	record.run_ns = task->se.sum_exec_runtime;
-	record.group_run_ns = task->signal->sum_sched_runtime;
 	record.cgroup_id = task_cgroup_id(task);
 	record.pid = task->tgid;
 	record.tid = task->pid;
@@ -112,11 +103,16 @@ int write_task(struct bpf_iter__task *ctx)
 	record.uid = task->cred->uid.val;
 	record.gid = task->cred->gid.val;
 	record.state = task_state(task);
-	record.threads = task->signal->nr_threads;
+	record.threads = signal->nr_threads;
 	record.flags = task->flags;
+	record.oom_score_adj = signal->oom_score_adj;
+	record.nice = task->static_prio - DEFAULT_PRIO;
 	mm = task->mm;
 	if (mm && (task->pid == task->tgid || !leader->mm))
-		record.rss_pages = rss_pages(task, mm);
+		read_memory(task, mm, &record);
+	files = task->files;
+	if (files && (task->pid == task->tgid || !leader->files))
+		record.open_files = open_files(files);
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;

@@ -107,8 +107,8 @@ class Lives:
         if life is None or not (message.pid == message.tgid or life.leader_gone):
             return
         # A leader may exit before its threads; then each of their exits is asked whether it was the last.
-        row = self._scanner.read(message.tgid)
-        if row is not None and life.is_(row[0]) and row[8] > 1:
+        found = self._scanner.read(message.tgid)
+        if found is not None and life.is_(found.stat.start_ns) and found.stat.threads > 1:
             life.leader_gone = True
             return
         del self._alive[message.tgid]
@@ -146,10 +146,11 @@ class Lives:
         return life
 
     def _tell_exec(self, pid: int, life: Life, ts_ns: int, cpu: int) -> None:
-        row = self._scanner.read(pid)
+        found = self._scanner.read(pid)
         seq = 0
-        if row is not None and life.is_(row[0]):
-            life.parent, life.uid, life.gid, life.cgroup_id, life.comm = row[5], row[6], row[7], row[3], row[12]
+        if found is not None and life.is_(found.stat.start_ns):
+            life.parent, life.comm = found.stat.ppid, found.stat.comm
+            life.uid, life.gid, life.cgroup_id = found.uid, found.gid, found.cgroup_id
             self._texts.append(read_text(self._proc, pid, life.start_ns, ts_ns))
             self.produced["exec_text"] += 1
             seq = ts_ns

@@ -1,7 +1,7 @@
 """Turns what the task iterator wrote, one record a thread, into one row a process.
 
 Owns the reading of an iterator's file and the sum over threads. Refuses rates and history: those are the process
-table's. Invariant: CPU time of a group's dead threads, which every living thread reports, is added once.
+table's. Invariant: what a process used is the sum over its records, because its leader's holds the share of the dead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.events import PROCESS, TASK, Array
+from linnix.cognitod.events import COUNTERS, PROCESS, TASK, UNKNOWN, Array
 
 #: What the kernel returns at most in one read of an iterator (seq_file's buffer).
 READ_BYTES = 32 << 10
@@ -57,7 +57,7 @@ def sum_threads(tasks: Array) -> Array:
     """One row a process, dtype PROCESS, ordered by pid.
 
     A process is described by its leader; if that has exited while others run on, by its first living thread, except
-    for its name. RSS is reported by whichever thread still has the memory.
+    for its name. Memory and open files are told by whichever thread still has them.
     """
     if not len(tasks):
         return np.empty(0, PROCESS)
@@ -75,10 +75,27 @@ def sum_threads(tasks: Array) -> Array:
     rows = np.zeros(len(first), PROCESS)
     for name in ("start_ns", "pid", "comm"):
         rows[name] = tasks[name][first]
-    for name in ("cgroup_id", "ppid", "uid", "gid", "threads"):
+    for name in ("cgroup_id", "ppid", "uid", "gid", "threads", "oom_score_adj", "nice"):
         rows[name] = tasks[name][speaker]
-    rows["cpu_ns"] = np.add.reduceat(tasks["run_ns"], first) + tasks["group_run_ns"][first]
-    rows["rss_bytes"] = np.maximum.reduceat(tasks["rss_pages"], first) * np.uint64(mmap.PAGESIZE)
+    told, summed = _words(tasks), _words(rows)
+    summed[:, :_COUNTED] = np.add.reduceat(told[:, :_COUNTED], first)
+    unknown = np.flatnonzero(told[0, :_COUNTED] == UNKNOWN)  # it is the kernel that does not keep one, not a process
+    summed[:, unknown] = UNKNOWN
+    summed[:, _MEMORY] = np.maximum.reduceat(told[:, _MEMORY], first)
+    summed[:, _PAGES] *= np.uint64(mmap.PAGESIZE)
+    rows["rss_bytes"] = rows["rss_file_bytes"] + rows["rss_anon_bytes"] + rows["rss_shmem_bytes"]
+    rows["open_files"] = np.maximum.reduceat(tasks["open_files"], first)
     rows["kthread"] = tasks["flags"][first] & PF_KTHREAD != 0
     rows["state"] = state_letters(tasks["state"][speaker])
     return rows
+
+
+#: TASK and PROCESS begin with the same things in the same order: counters, sizes in pages, and the size of page tables.
+_COUNTED = len(COUNTERS)
+_PAGES = slice(_COUNTED, _COUNTED + 4)
+_MEMORY = slice(_COUNTED, _COUNTED + 5)
+
+
+def _words(records: Array) -> NDArray[np.uint64]:
+    """The same memory as a table of 64-bit numbers, a line a record."""
+    return records.view("<u8").reshape(len(records), -1)

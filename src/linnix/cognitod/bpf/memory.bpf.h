@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The memory of a process, by kind: exact on every kernel that counts exactly, and said where one does not.
+ */
+#ifndef LINNIX_MEMORY_BPF_H
+#define LINNIX_MEMORY_BPF_H
+
+#include "linnix_core.bpf.h"
+#include "event.h"
+#include "task.bpf.h"
+
+#define MAX_CPUS 1024
+
+/* Its only use is to know where each CPU's copy of per-CPU data lies: __per_cpu_offset is in no BTF, and in kallsyms
+ * only where data symbols are. One known per-CPU pointer and its address on a CPU give the distance. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} landmark SEC(".maps");
+
+/* A pointer the verifier guards becomes a number by way of the stack. */
+static __always_inline __u64 as_number(void *pointer)
+{
+	void *volatile slot = pointer;
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), (const void *)&slot);
+	return number;
+}
+
+static __always_inline __s64 read_share(const __s32 *shares, __u64 distance)
+{
+	__s32 pages = 0;
+
+	bpf_probe_read_kernel(&pages, sizeof(pages), (void *)((__u64)shares + distance));
+	return pages;
+}
+
+static __always_inline __u64 not_negative(__s64 pages)
+{
+	return pages > 0 ? pages : 0;
+}
+
+/* A percpu_counter's count lags by what its CPUs have not handed in: up to 2 * CPUs (at least 32) pages each. */
+static __always_inline void sum_counters(struct mm_struct *mm, struct linnix_task *record)
+{
+	__s64 file = mm->rss_stat[MM_FILEPAGES].count;
+	__s64 anon = mm->rss_stat[MM_ANONPAGES].count;
+	__s64 swap = mm->rss_stat[MM_SWAPENTS].count;
+	__s64 shmem = mm->rss_stat[MM_SHMEMPAGES].count;
+	__u64 array = as_number(&landmark);
+	__u64 origin = 0;
+	__u32 key = 0;
+
+	bpf_probe_read_kernel(&origin, sizeof(origin), (void *)(array + field_offset(struct bpf_array, pptrs)));
+	for (__u32 cpu = 0; cpu < MAX_CPUS; cpu++) {
+		void *copy = bpf_map_lookup_percpu_elem(&landmark, &key, cpu);
+		__u64 distance;
+
+		if (!copy)
+			break;
+		distance = as_number(copy) - origin;
+		file += read_share(mm->rss_stat[MM_FILEPAGES].counters, distance);
+		anon += read_share(mm->rss_stat[MM_ANONPAGES].counters, distance);
+		swap += read_share(mm->rss_stat[MM_SWAPENTS].counters, distance);
+		shmem += read_share(mm->rss_stat[MM_SHMEMPAGES].counters, distance);
+	}
+	record->file_pages = not_negative(file);
+	record->anon_pages = not_negative(anon);
+	record->swap_pages = not_negative(swap);
+	record->shmem_pages = not_negative(shmem);
+}
+
+/* Before 6.2 a thread kept up to 64 pages a counter to itself. This thread's are added; those of its siblings are not. */
+static __always_inline __u64 read_counter(const atomic_long_t *shared, const int *own)
+{
+	__s64 pages = 0;
+	int kept = 0;
+
+	bpf_probe_read_kernel(&pages, sizeof(pages), &shared->counter);
+	bpf_probe_read_kernel(&kept, sizeof(kept), own);
+	return not_negative(pages + kept);
+}
+
+/* Indices written out, because only a constant one is relocated to the kernel's size of an element. */
+static __always_inline void read_memory(struct task_struct *task, struct mm_struct *mm, struct linnix_task *record)
+{
+	struct mm_struct___before_6_2 *old;
+	struct task_struct___before_6_2 *own;
+
+	record->pgtables_bytes = mm->pgtables_bytes.counter;
+	if (!field_exists(struct mm_rss_stat, count)) {
+		sum_counters(mm, record);
+		return;
+	}
+	old = stay_here(mm);
+	own = stay_here(task);
+	record->file_pages = read_counter(&old->rss_stat.count[MM_FILEPAGES], &own->rss_stat.count[MM_FILEPAGES]);
+	record->anon_pages = read_counter(&old->rss_stat.count[MM_ANONPAGES], &own->rss_stat.count[MM_ANONPAGES]);
+	record->swap_pages = read_counter(&old->rss_stat.count[MM_SWAPENTS], &own->rss_stat.count[MM_SWAPENTS]);
+	record->shmem_pages = read_counter(&old->rss_stat.count[MM_SHMEMPAGES], &own->rss_stat.count[MM_SHMEMPAGES]);
+}
+
+#endif
