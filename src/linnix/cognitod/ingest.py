@@ -23,6 +23,8 @@ from linnix.cognitod.model import Sample, Snapshot
 
 #: How long events may wait in the ring before they are drained.
 LATENCY_S = 0.05
+#: What does not wake this thread, such as final accounts, waits no longer than this, however rare samples are.
+LONGEST_S = 1.0
 #: Events that may wait for the event loop: a second of the fiercest storm, some 40 MB with their texts.
 MAX_QUEUED = 131_072
 
@@ -127,13 +129,15 @@ class Ingest:
                 self._take_sample(first)
                 first = False
                 next_sample_s = max(next_sample_s + self._interval_s, now_s)
-            began_s = time.monotonic()
-            self._sight.wait(max(0.0, min(LATENCY_S * 2, next_sample_s - began_s)))
-            if not self._drain():
-                continue
-            # Let a few more events gather: a storm then costs twenty batches a second, not one an event.
-            self._stop.wait(max(0.0, LATENCY_S - (time.monotonic() - began_s)))
+            self._sight.wait(self._until(next_sample_s, LONGEST_S))
+            # Woken by an event: let a few more gather. A storm then costs twenty batches a second, not one an event.
+            self._stop.wait(self._until(next_sample_s, LATENCY_S))
+            self._drain()
         self._drain()
+
+    @staticmethod
+    def _until(next_sample_s: float, longest_s: float) -> float:
+        return max(0.0, min(longest_s, next_sample_s - time.monotonic()))
 
     def _take_sample(self, first: bool) -> None:
         rows = self._sight.sample()

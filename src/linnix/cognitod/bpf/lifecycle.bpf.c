@@ -66,9 +66,11 @@ static __always_inline struct linnix_event *begin(__u32 kind, struct task_struct
 	return event;
 }
 
+/* Wakes the reader if this is the first record it has not seen (kernel/bpf/ringbuf.c, bpf_ringbuf_commit): it then lets
+ * more gather, so that an idle host wakes nobody and a storm wakes the reader once a batch. */
 static __always_inline void commit(struct linnix_event *event)
 {
-	bpf_ringbuf_submit(event, wake_flag(&events, EVENTS_BYTES, sizeof(*event) + RECORD_HEADER));
+	bpf_ringbuf_submit(event, 0);
 }
 
 /* What is run: returns the key that joins it with its event, 0 if it was lost. The argument area was written by this

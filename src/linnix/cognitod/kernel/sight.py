@@ -65,12 +65,13 @@ class BpfSight:
         fd = self._lifecycle.map_fd(name)
         ring = MappedRing(fd, size, record)
         stack.callback(ring.close)
-        # edge-triggered: what waits below the programs' wake-up mark must not end a wait
-        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        # What waits in the ring of events ends a wait. What goes with events, or has time, does so by the programs' own
+        # wake-up mark only: hence edge-triggered.
+        self._epoll.register(fd, select.EPOLLIN if record is EVENT else select.EPOLLIN | select.EPOLLET)
         return ring
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until a ring is an eighth full, ``wake`` is called, or the timeout passes."""
+        """Sleep until there is an event, another ring is an eighth full, ``wake`` is called, or the timeout passes."""
         for fd, _ in self._epoll.poll(timeout_s):
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
@@ -90,7 +91,7 @@ class BpfSight:
         if len(accounts):
             times = cputime.split(accounts["cpu_ns"], accounts["utime_ns"], accounts["stime_ns"])
             accounts["utime_ns"], accounts["stime_ns"] = times
-        if not len(texts) and not len(self._ahead):  # the idle host: 10 times a second
+        if not len(texts) and not len(self._ahead):
             return Batch(events, texts, accounts)
         early = np.isin(texts["seq"], events["text_seq"], invert=True)
         # a text whose event came too late for this batch goes with the next one
