@@ -84,6 +84,10 @@ static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u
 		bits >> __builtin_preserve_field_info((pointer)->field, 5);                                            \
 	})
 
+/* Numbers of an enum are looked up in the running kernel: 0 is BPF_ENUMVAL_EXISTS, 1 is BPF_ENUMVAL_VALUE. */
+#define enum_value_exists(type, name) __builtin_preserve_enum_value(*(type *)name, 0)
+#define enum_value(type, name) __builtin_preserve_enum_value(*(type *)name, 1)
+
 /* A pointer whose use clang cannot move out of the branch it is written in. An access that does not exist in the running
  * kernel becomes an illegal instruction, harmless only as long as it stays behind its field_exists(). */
 #define stay_here(pointer)                                                                                             \
@@ -92,6 +96,11 @@ static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u
 		asm volatile("" : "+r"(here));                                                                         \
 		here;                                                                                                  \
 	})
+
+/* Which controllers there are, and their numbers, depends on the kernel's configuration. */
+enum cgroup_subsys_id {
+	memory_cgrp_id,
+};
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -121,6 +130,7 @@ struct cred {
 };
 
 struct kernfs_node {
+	const char *name;
 	__u64 id;
 };
 
@@ -131,13 +141,20 @@ struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 };
 
+/* hierarchy_id is 0 for the one of version 2, which exists from boot on: /proc/PID/cgroup shows it. */
+struct cgroup_root {
+	int hierarchy_id;
+};
+
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 
 struct css_set {
 	struct cgroup *dfl_cgrp;
+	struct cgroup_subsys_state *subsys[1];
 };
 
 /* With CONFIG_TASK_IO_ACCOUNTING. */
@@ -200,6 +217,7 @@ struct percpu_counter {
 };
 
 struct mm_struct {
+	unsigned long total_vm;
 	unsigned long arg_start;
 	unsigned long arg_end;
 	atomic_long_t pgtables_bytes;
@@ -271,6 +289,11 @@ struct linux_binprm {
 	const char *filename;
 };
 
+/* Since 6.9, 72ba14deb40a "mm: update mark_victim tracepoints fields". */
+struct trace_event_raw_mark_victim {
+	short oom_score_adj;
+};
+
 struct bpf_array {
 	void *pptrs[1];
 };
@@ -298,9 +321,18 @@ struct request_queue {
 	struct gendisk *disk;
 };
 
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+
 struct bio {
 	struct block_device *bi_bdev;
 	unsigned int bi_opf;
+	struct blkcg_gq *bi_blkg; /* with CONFIG_BLK_CGROUP */
 };
 
 /* Before 5.12, 309dca309fc3 "block: store a block_device pointer in struct bio". */
