@@ -50,6 +50,7 @@ ROW = np.dtype(
         ("exit_code", "<u4"),  # 0..255
         ("exit_signal", "<u4"),  # terminating signal, 0 if it returned; bit 7: core dumped
         ("tags", "<u4"),  # Tag bits
+        ("home", "<u4"),  # number of what was read about where it lives, 0 where its cgroup tells it
         ("cpu_pct", "<f4"),  # of one core, over the last sample interval
         ("mem_pct", "<f4"),  # rss_bytes of the host's memory
         ("state", "S1"),  # as in proc(5); X once it has exited

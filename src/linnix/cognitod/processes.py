@@ -128,6 +128,7 @@ class Table(Slots):
         unsampled = child[self._rows["cpu_ns"][child] == 0]
         self._hidden["cpu_since_ns"][unsampled] = self._rows["first_ns"][unsampled]
         self._adopt(child, parent)
+        self._inherit_homes(child)
         self._forks.add(parent[parent >= 0], ts_ns[parent >= 0])
         self.totals.forks += len(which)
 
@@ -248,6 +249,7 @@ class Table(Slots):
         parents = np.where(now["ppid"] > 0, self._by_pid[now["ppid"]].astype(np.intp) - 1, -1)
         self._rows["parent_start_ns"][made] = np.where(parents >= 0, self._rows["start_ns"][parents], 0)
         self._adopt(made, parents)
+        self._inherit_homes(made)
         comm = self._rows["comm"][made]
         own = np.isin(comm, _OWN_COMMS)
         self._rows["own"][made] = own

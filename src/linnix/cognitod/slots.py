@@ -33,6 +33,7 @@ _HIDDEN = np.dtype(
         ("cpu_since_ns", "<u8"),  # when that was
         ("parent_start_ns", "<u8"),  # identity of who forked it; ``ppid`` follows reparenting, this does not
         ("seen", "<u8"),  # number of the last sample it was in
+        ("home_ns", "<u8"),  # when it was last read where it lives, 0 never
         ("parent", "<i4"),  # slot of who forked it, -1 unknown
         ("used", "?"),
         ("assumed", "?"),  # its exit was concluded, not seen
@@ -122,6 +123,40 @@ class Slots:
         parents = self._hidden["parent"][slots].astype(np.intp)
         same = (parents >= 0) & (self._rows["start_ns"][parents] == self._hidden["parent_start_ns"][slots])
         return np.where(same & self._hidden["used"][parents], parents, -1)
+
+    def _inherit_homes(self, slots: Index) -> None:
+        """Those that have no home yet live where their nearest forebear with one does."""
+        wanting = slots[self._rows["home"][slots] == 0]
+        up = self._parent(wanting)
+        for _ in range(16):
+            wanting, up = wanting[up >= 0], up[up >= 0]
+            if not len(wanting):
+                return
+            self._rows["home"][wanting] = self._rows["home"][up]
+            wanting, up = wanting[self._rows["home"][up] == 0], self._parent(up[self._rows["home"][up] == 0])
+
+    def set_homes(
+        self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64], homes: NDArray[np.uint32], now_ns: int
+    ) -> None:
+        """Note where these identities live, as read now; 0 for one that could not be read keeps what it has."""
+        slots = self._locate(pid, start_ns)
+        slots, homes = slots[slots >= 0], homes[slots >= 0]
+        self._view = None
+        self._hidden["home_ns"][slots] = now_ns
+        self._rows["home"][slots[homes > 0]] = homes[homes > 0]
+
+    def unhoused(
+        self, now_ns: int, settled_ns: int, again_ns: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """Pid and start of the living whose home is to be read: never read, or not since they were ``settled_ns`` old,
+        or not for ``again_ns``; those that were read longest ago come first.
+        """
+        rows, read_ns = self._rows[: self._slots.top], self._hidden["home_ns"][: self._slots.top]
+        since_ns = rows["first_ns"] + np.uint64(settled_ns)
+        due = (read_ns == 0) | ((read_ns < since_ns) & (since_ns < now_ns)) | (read_ns + np.uint64(again_ns) < now_ns)
+        chosen = np.flatnonzero(due & rows["alive"] & ~rows["kthread"] & self._hidden["used"][: self._slots.top])
+        chosen = chosen[np.argsort(read_ns[chosen], kind="stable")]
+        return rows["pid"][chosen], rows["start_ns"][chosen]
 
     def _locate(self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64]) -> Index:
         """Slots of these identities, -1 where unknown."""

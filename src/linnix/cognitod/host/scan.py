@@ -167,7 +167,7 @@ class Scanner:
         if known and known.found.stat.start_ns == start_ns and (pid + self._scans) % CGROUP_EVERY:
             return known.found.cgroup_id
         with suppress(OSError):
-            path = parse_pid_cgroup(Path(self._proc, str(pid), "cgroup").read_text())
+            path = parse_pid_cgroup(Path(self._proc, str(pid), "cgroup").read_bytes())
             return self._cgroups.id_of(path) if path else 0
         return 0
 
