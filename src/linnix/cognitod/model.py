@@ -1,7 +1,7 @@
 """The value types that every part of the daemon passes to the others.
 
 Owns their fields and units. Refuses behaviour: nothing here reads a clock, a file or another value. Invariant: a
-value of this module never changes once it is made, and ``ROW`` is the one layout in which processes leave the table.
+value of this module never changes once it is made, and ``ROW`` and ``USAGE`` are how processes leave the table.
 
 Clocks: ``_ns`` fields are CLOCK_MONOTONIC, except ``start_ns`` and ``parent_start_ns``, which are boot time and only
 serve as identity with the pid; ``timestamp`` is unix seconds. CPU of a process is percent of one core (250 is
@@ -62,6 +62,41 @@ ROW = np.dtype(
         ("comm", f"S{COMM_LEN}"),
     ],
     align=True,
+)
+
+#: In USAGE: not told by this sight or this kernel, or not yet. Of a rate it is NaN.
+UNKNOWN = -1
+
+#: What one process has used since its start and holds now, as the table hands it out beside ROW.
+USAGE = np.dtype(
+    [
+        ("cpu_user_ns", "<i8"),  # with the next they make up ``cpu_ns``, from the first sample that saw it
+        ("cpu_system_ns", "<i8"),
+        ("run_delay_ns", "<i8"),  # runnable but not running; of all threads, but see accounts.Accounts
+        ("voluntary_switches", "<i8"),
+        ("involuntary_switches", "<i8"),
+        ("minor_faults", "<i8"),
+        ("major_faults", "<i8"),
+        ("read_bytes", "<i8"),  # from block devices
+        ("write_bytes", "<i8"),  # to them, counted when a page is dirtied
+        ("cancelled_write_bytes", "<i8"),  # of these, truncated away before they were written
+        ("rss_file_bytes", "<i8"),
+        ("rss_anon_bytes", "<i8"),
+        ("rss_shmem_bytes", "<i8"),
+        ("swap_bytes", "<i8"),
+        ("run_delay_pct", "<f4"),  # of the time since the last sample, all threads: 250 is legal
+        ("voluntary_switches_per_s", "<f4"),
+        ("involuntary_switches_per_s", "<f4"),
+        ("minor_faults_per_s", "<f4"),
+        ("major_faults_per_s", "<f4"),
+        ("read_bytes_per_s", "<f4"),
+        ("write_bytes_per_s", "<f4"),
+        ("open_files", "<u4"),  # events.UNKNOWN_FILES, events.MAX_FILES: see there
+        ("oom_score", "<i2"),  # as /proc/PID/oom_score, 0 to 1333
+        ("oom_score_adj", "<i2"),  # events.UNKNOWN_ADJ: see there
+        ("nice", "i1"),
+        ("_pad", "V3"),
+    ]
 )
 
 

@@ -156,6 +156,7 @@ class Pipeline:
             sample.rows,
             now_ns,
             sample.snapshot.mem_total_bytes,
+            swap_total_bytes=sample.snapshot.swap_total_bytes,
             boot_offset_ns=sample.boot_offset_ns,
             texts=sample.texts,
         )

@@ -168,6 +168,18 @@ class Table(Slots):
         self.totals.failed_exits += int(np.count_nonzero(failed))
         return short, failed, parents[parents >= 0]
 
+    def settle(self, accounts: Array) -> None:
+        """Raise what exited processes used to their final accounts (dtype ACCOUNT); those already forgotten are passed
+        over. Times and counts that a sample saw are kept where the account, begun later, has less.
+        """
+        slots = self._locate(accounts["pid"], accounts["start_ns"])
+        slots, final = slots[slots >= 0], accounts[slots >= 0]
+        if not len(slots):
+            return
+        self._view = None
+        self._rows["cpu_ns"][slots] = np.maximum(self._rows["cpu_ns"][slots], final["cpu_ns"])
+        self._accounts.settle(slots, final, self._rows["cpu_ns"][slots])
+
     def _advance(self, now_ns: int) -> bool:
         """Let time pass in the sliding counts; True when those of every process may have changed."""
         ended = [window.advance(now_ns) for window in (self._forks, self._short)]
@@ -183,6 +195,7 @@ class Table(Slots):
         now_ns: int,
         mem_total_bytes: int,
         *,
+        swap_total_bytes: int = 0,
         boot_offset_ns: int = 0,
         texts: Array = _EMPTY_TEXTS,
     ) -> None:
@@ -212,7 +225,7 @@ class Table(Slots):
         living = self._rows["alive"][slots]
         zombies = slots[~living & (rows["state"] == b"Z")]
         self._rows["state"][zombies] = b"Z"
-        self._usage(slots[living], rows[living], now_ns, mem_total_bytes)
+        self._usage(slots[living], rows[living], now_ns, mem_total_bytes, swap_total_bytes)
         self._own_and_parents(made, rows[np.isin(slots, made)])
         self._take_texts(texts, np.full(len(texts), -1, np.intp))
 
@@ -225,7 +238,7 @@ class Table(Slots):
         if self._advance(now_ns):
             self._refresh_windows(slice(0, top))
 
-    def _usage(self, slots: Index, now: Array, now_ns: int, mem_total_bytes: int) -> None:
+    def _usage(self, slots: Index, now: Array, now_ns: int, mem_total_bytes: int, swap_total_bytes: int) -> None:
         rows, hidden = self._rows, self._hidden
         for name in ("ppid", "uid", "gid", "cgroup_id", "threads", "kthread", "state", "comm", "rss_bytes"):
             rows[name][slots] = now[name]
@@ -240,6 +253,15 @@ class Table(Slots):
         hidden["cpu_since_ns"][slots] = now_ns
         rows["mem_pct"][slots] = 100.0 * now["rss_bytes"] / max(mem_total_bytes, 1)
         rows["max_rss_bytes"][slots] = np.maximum(rows["max_rss_bytes"][slots], now["rss_bytes"])
+        self._accounts.record(
+            slots,
+            now,
+            cpu_ns,
+            elapsed_ns,
+            unrated=unknown,
+            mem_total_bytes=mem_total_bytes,
+            swap_total_bytes=swap_total_bytes,
+        )
         growth, window = self._rss.record(slots, now["rss_bytes"], now_ns)
         rows["rss_growth_bytes"][slots] = growth
         rows["rss_window_ns"][slots] = window

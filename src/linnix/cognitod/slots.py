@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod.accounts import Accounts
 from linnix.cognitod.exec_texts import ExecTexts
 from linnix.cognitod.handles import Handles, Index
 from linnix.cognitod.model import ROW, SEEDED, Rows
@@ -73,7 +74,8 @@ class Slots:
         self._short = Sliding(WINDOW_S)
         self._rss = RssTrend()
         self._texts = ExecTexts()
-        for history in (self._forks, self._short, self._rss, self._texts):
+        self._accounts = Accounts()
+        for history in (self._forks, self._short, self._rss, self._texts, self._accounts):
             history.resize(len(self._rows))
         self._samples = 0
         self._view: Rows | None = None
@@ -100,6 +102,7 @@ class Slots:
         self._forks.clear(slots)
         self._short.clear(slots)
         self._rss.clear(slots)
+        self._accounts.clear(slots)
         return slots
 
     def _grow(self) -> None:
@@ -109,7 +112,7 @@ class Slots:
             grown = np.zeros(size, old.dtype)
             grown[: len(old)] = old
             setattr(self, name, grown)
-        for history in (self._forks, self._short, self._rss, self._texts):
+        for history in (self._forks, self._short, self._rss, self._texts, self._accounts):
             history.resize(size)
 
     def _adopt(self, slots: Index, parents: Index) -> None:
@@ -170,6 +173,7 @@ class Slots:
         self._rows["state"][slots] = b"X"
         for name in ("cpu_pct", "mem_pct", "rss_bytes", "rss_growth_bytes", "rss_window_ns", "threads"):
             self._rows[name][slots] = 0
+        self._accounts.bury(slots)
 
     def _conclude_exits(self, slots: Index, exit_ns: NDArray[np.uint64] | int) -> None:
         """Those of ``slots`` that still live have exited without an event."""
@@ -259,6 +263,10 @@ class Slots:
     def at(self, slots: Index) -> Rows:
         """The rows of these slots; a copy."""
         return self._rows[slots]
+
+    def usage(self, slots: Index) -> Rows:
+        """What the processes in these slots have used and hold, dtype USAGE; a copy."""
+        return self._accounts.of(slots)
 
     def set_tags(self, slots: Index, tags: NDArray[np.uint32]) -> None:
         """Note the tags that the pipeline computed for these slots."""
