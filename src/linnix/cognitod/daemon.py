@@ -114,6 +114,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         stack.callback(sight.close)
         hub = Hub()
         host = HostReader(psi_paths=config.psi_paths)
+        stack.callback(host.close)
         alerts = sinks.LineFile(config.alerts_file)
         pipeline = Pipeline(
             table=Table(retention_ns=config.telemetry.retention_seconds * 10**9),

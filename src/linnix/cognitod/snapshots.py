@@ -21,6 +21,7 @@ from linnix.cognitod.host import proc, psi, scan
 from linnix.cognitod.model import Snapshot
 
 RESOURCES = ("cpu", "memory", "io")
+_FILES = ("stat", "meminfo", "loadavg", "uptime", "diskstats", "net/dev")
 #: Processes older than the daemon whose command line is read at start.
 MAX_SEED_TEXTS = 4096
 
@@ -30,7 +31,8 @@ class HostReader:
 
     def __init__(self, root: Path = proc.PROC, psi_paths: Mapping[str, Path] = MappingProxyType({})) -> None:
         self._root = root
-        self._psi_paths = [psi_paths.get(resource, root / "pressure" / resource) for resource in RESOURCES]
+        pressure = [psi_paths.get(resource, root / "pressure" / resource) for resource in RESOURCES]
+        self._files = [proc.KeptFile(path) for path in (*(root / name for name in _FILES), *pressure)]
         self._hostname = socket.gethostname()
         self._kernel = platform.release()
         self._cores = os.cpu_count() or 1
@@ -38,13 +40,12 @@ class HostReader:
 
     def read_snapshot(self) -> Snapshot:
         """Everything now. CPU is that since the last call; at the first, that since boot."""
-        root = self._root
-        memory = proc.read_meminfo(root)
-        total, available = memory.get("MemTotal", 0), memory.get("MemAvailable", 0)
-        swap = memory.get("SwapTotal", 0)
-        disks, network = proc.read_disks(root), proc.read_network(root)
-        before, self._stat = self._stat, proc.read_stat(root)
-        stalled, short, waiting = map(psi.read_file, self._psi_paths)
+        stat, meminfo, loadavg, uptime, diskstats, net_dev, *pressure = [file.read() for file in self._files]
+        memory = proc.parse_meminfo(meminfo)
+        total, available, swap = memory["MemTotal"], memory["MemAvailable"], memory["SwapTotal"]
+        disks, network = proc.parse_diskstats(diskstats), proc.parse_net_dev(net_dev)
+        before, self._stat = self._stat, proc.parse_stat(stat)
+        stalled, short, waiting = map(psi.parse, pressure)
         return Snapshot(
             timestamp=time.time(),
             ts_ns=time.monotonic_ns(),
@@ -56,9 +57,9 @@ class HostReader:
             mem_used_bytes=total - available,
             mem_available_bytes=available,
             swap_total_bytes=swap,
-            swap_used_bytes=swap - memory.get("SwapFree", 0),
-            load_avg=proc.read_loadavg(root),
-            uptime_s=proc.read_uptime_s(root),
+            swap_used_bytes=swap - memory["SwapFree"],
+            load_avg=proc.parse_loadavg(loadavg),
+            uptime_s=proc.parse_uptime_s(uptime),
             disk_read_bytes=disks.in_bytes,
             disk_write_bytes=disks.out_bytes,
             net_rx_bytes=network.in_bytes,
@@ -70,6 +71,11 @@ class HostReader:
             psi_io_some_avg10=_avg10(waiting.some),
             psi_io_full_avg10=_avg10(waiting.full),
         )
+
+    def close(self) -> None:
+        """Close the files that are kept open. Idempotent."""
+        for file in self._files:
+            file.close()
 
     def read_texts(self, rows: Array) -> Array:
         """Command lines (dtype EXEC_TEXT, not redacted yet) of processes (dtype PROCESS); kernel threads have none."""

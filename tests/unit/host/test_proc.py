@@ -55,27 +55,39 @@ def test_traffic_leaves_out_loopback() -> None:
 
 
 def test_memory_is_in_bytes() -> None:
-    assert proc.parse_meminfo("MemTotal:   2048 kB\nHugePages_Total:   0\nSwapFree: 1 kB\n") == {
+    assert proc.parse_meminfo("MemTotal:   2048 kB\nHugePages_Total:   0\nSwapFree: 1 kB\nHugetlb: 5 kB\n") == {
         "MemTotal": 2048 * 1024,
+        "MemAvailable": 0,
+        "SwapTotal": 0,
         "SwapFree": 1024,
     }
 
 
-def test_load_and_uptime_are_read_below_the_root_that_is_given(tmp_path: Path) -> None:
-    write(tmp_path, "loadavg", "0.52 1.50 2.25 3/456 7890\n")
-    write(tmp_path, "uptime", "351735.47 234388.90\n")
-
-    assert proc.read_loadavg(tmp_path) == (0.52, 1.5, 2.25)
-    assert proc.read_uptime_s(tmp_path) == 351735.47
+def test_load_and_uptime() -> None:
+    assert proc.parse_loadavg("0.52 1.50 2.25 3/456 7890\n") == (0.52, 1.5, 2.25)
+    assert proc.parse_uptime_s("351735.47 234388.90\n") == 351735.47
 
 
-def test_files_that_are_not_there_read_as_zeros(tmp_path: Path) -> None:
-    assert proc.read_stat(tmp_path) == proc.Stat()
-    assert proc.read_meminfo(tmp_path) == {}
-    assert proc.read_loadavg(tmp_path) == (0.0, 0.0, 0.0)
-    assert proc.read_uptime_s(tmp_path) == 0.0
-    assert proc.read_disks(tmp_path) == proc.Traffic()
-    assert proc.read_network(tmp_path) == proc.Traffic()
+def test_no_text_is_zeros() -> None:
+    assert proc.parse_stat("") == proc.Stat()
+    assert proc.parse_stat(STAT.replace("processes 4242\n", "")) == proc.Stat(total_ticks=1008, idle_ticks=840)
+    assert set(proc.parse_meminfo("").values()) == {0}
+    assert proc.parse_loadavg("") == (0.0, 0.0, 0.0)
+    assert proc.parse_uptime_s("") == 0.0
+    assert (proc.parse_diskstats(""), proc.parse_net_dev("")) == (proc.Traffic(), proc.Traffic())
+
+
+def test_a_kept_file_is_read_anew_each_time_and_looked_for_while_it_is_not_there(tmp_path: Path) -> None:
+    file = proc.KeptFile(tmp_path / "loadavg")
+    assert file.read() == ""
+    write(tmp_path, "loadavg", "0.52\n")
+    assert file.read() == "0.52\n"
+    write(tmp_path, "loadavg", "1 " * 20_000)
+    assert file.read() == "1 " * 20_000
+    file.close()
+    file.close()
+    assert len(file.read()) == 40_000
+    file.close()
 
 
 def test_pressure_is_read_with_both_scopes(tmp_path: Path) -> None:

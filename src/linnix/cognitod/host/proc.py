@@ -1,12 +1,13 @@
 """The host's own totals from procfs.
 
 Owns the formats of ``/proc/{stat,meminfo,loadavg,uptime,diskstats,net/dev}``. Refuses rates: counts are those since
-boot. Invariant: ``parse_`` functions are pure; ``read_`` functions take the root and answer with zeros, never an
-exception, when a file is not there or not allowed, as in some containers.
+boot. Invariant: ``parse_`` functions are pure and make zeros of no text; reading gives no text, never an exception,
+when a file is not there or not allowed, as in some containers.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,8 +16,16 @@ from pathlib import Path
 
 PROC = Path("/proc")
 _SECTOR_BYTES = 512  # of diskstats, whatever the device's own
-#: Whole disks; their partitions, and devices stacked on them, would count the same bytes twice.
-_DISK = re.compile(r"(sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\d+n\d+|mmcblk\d+)$")
+#: Sectors read and written of whole disks; their partitions, and devices stacked on them, would count the same twice.
+_DISK = re.compile(
+    r"^ *\d+ +\d+ (?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\d+n\d+|mmcblk\d+) \d+ \d+ (\d+) \d+ \d+ \d+ (\d+) ",
+    re.MULTILINE,
+)
+#: The sizes that anybody asks for.
+MEMINFO = ("MemTotal", "MemAvailable", "SwapTotal", "SwapFree")
+_MEMINFO = re.compile(rf"^({'|'.join(MEMINFO)}): +(\d+) kB", re.MULTILINE)
+#: One read is enough for all but the machines with most CPUs or disks.
+_READ_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,59 +55,71 @@ def read_text(path: Path) -> str:
     return ""
 
 
+class KeptFile:
+    """A file of the kernel's that is read again and again: kept open, since to find and open it costs more than to
+    read it. One thread uses it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._fd = -1
+
+    def read(self) -> str:
+        """What it holds now, empty if it cannot be read; one that is not there yet is looked for each time."""
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            text = part = os.pread(self._fd, _READ_BYTES, 0)
+            while part:
+                part = os.pread(self._fd, _READ_BYTES, len(text))
+                text += part
+        except OSError:
+            return ""
+        return text.decode("ascii", "replace")
+
+    def close(self) -> None:
+        """Let go of it; ``read`` would open it anew. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 def parse_stat(text: str) -> Stat:
     """``/proc/stat``. Guest time is in user time already."""
     ticks = [int(part) for part in text.partition("\n")[0].split()[1:9]]
-    processes = re.search(r"^processes (\d+)", text, re.MULTILINE)
     if len(ticks) < 8:
         return Stat()
-    return Stat(sum(ticks), ticks[3] + ticks[4], int(processes[1]) if processes else 0)
-
-
-def read_stat(proc: Path = PROC) -> Stat:
-    """See ``Stat``."""
-    return parse_stat(read_text(proc / "stat"))
+    made = text.partition("\nprocesses ")[2].partition("\n")[0]
+    return Stat(sum(ticks), ticks[3] + ticks[4], int(made) if made else 0)
 
 
 def parse_meminfo(text: str) -> Mapping[str, int]:
-    """``/proc/meminfo`` in bytes, under the kernel's names."""
-    return {name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+    """``MEMINFO`` out of ``/proc/meminfo``, in bytes; what is not there is 0."""
+    return dict.fromkeys(MEMINFO, 0) | {name: int(kib) * 1024 for name, kib in _MEMINFO.findall(text)}
 
 
-def read_meminfo(proc: Path = PROC) -> Mapping[str, int]:
-    """Sizes in bytes; empty if unreadable."""
-    return parse_meminfo(read_text(proc / "meminfo"))
-
-
-def read_loadavg(proc: Path = PROC) -> tuple[float, float, float]:
-    """Load over 1, 5 and 15 minutes."""
-    parts = read_text(proc / "loadavg").split()
+def parse_loadavg(text: str) -> tuple[float, float, float]:
+    """``/proc/loadavg``: load over 1, 5 and 15 minutes."""
+    parts = text.split()
     return (float(parts[0]), float(parts[1]), float(parts[2])) if len(parts) >= 3 else (0.0, 0.0, 0.0)
 
 
-def read_uptime_s(proc: Path = PROC) -> float:
-    """Seconds since boot."""
-    parts = read_text(proc / "uptime").split()
+def parse_uptime_s(text: str) -> float:
+    """``/proc/uptime``: seconds since boot."""
+    parts = text.split()
     return float(parts[0]) if parts else 0.0
 
 
 def parse_diskstats(text: str) -> Traffic:
-    """``/proc/diskstats``, summed over whole disks."""
+    """``/proc/diskstats``: read and written, summed over whole disks."""
     read = written = 0
-    for line in text.splitlines():
-        part = line.split()
-        if len(part) >= 10 and _DISK.match(part[2]):
-            read, written = read + int(part[5]), written + int(part[9])
+    for sectors_in, sectors_out in _DISK.findall(text):
+        read, written = read + int(sectors_in), written + int(sectors_out)
     return Traffic(read * _SECTOR_BYTES, written * _SECTOR_BYTES)
 
 
-def read_disks(proc: Path = PROC) -> Traffic:
-    """Read from and written to all disks."""
-    return parse_diskstats(read_text(proc / "diskstats"))
-
-
 def parse_net_dev(text: str) -> Traffic:
-    """``/proc/net/dev``, summed over interfaces, without loopback."""
+    """``/proc/net/dev``: received and sent by this network namespace, summed over interfaces, without loopback."""
     received = sent = 0
     for line in text.splitlines()[2:]:
         name, _, numbers = line.partition(":")
@@ -106,8 +127,3 @@ def parse_net_dev(text: str) -> Traffic:
         if name.strip() != "lo" and len(part) >= 9:
             received, sent = received + int(part[0]), sent + int(part[8])
     return Traffic(received, sent)
-
-
-def read_network(proc: Path = PROC) -> Traffic:
-    """Received and sent by this network namespace."""
-    return parse_net_dev(read_text(proc / "net/dev"))
