@@ -181,6 +181,18 @@ PROCESS = np.dtype(
     ]
 )
 
+#: A thread in uninterruptible sleep: struct linnix_blocked of bpf/sights.h.
+BLOCKED = np.dtype(
+    [
+        ("start_ns", "<u8"),  # of the thread-group leader
+        ("switches", "<u8"),  # unchanged between two looks: it has not run
+        ("cgroup_id", "<u8"),
+        ("pid", "<u4"),
+        ("tid", "<u4"),
+        ("comm", f"S{COMM_LEN}"),
+    ]
+)
+
 Array = NDArray[np.void]
 
 

@@ -63,7 +63,7 @@ static __always_inline struct linnix_histogram *histogram_of(struct linnix_histo
 	return &mine->rest;
 }
 
-/* Not atomic: the caller is never interrupted on its CPU by another that counts in the same map. */
+/* Not atomic: where an interrupt that counts in the same map comes in between, one count is lost. */
 static __always_inline void count_latency(__u64 cgroup_id, __u64 ns)
 {
 	__u32 cpu = bpf_get_smp_processor_id();

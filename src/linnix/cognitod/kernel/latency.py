@@ -8,7 +8,6 @@ are kept.
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.events import ProbeState
 from linnix.cognitod.kernel.libbpf import Library, Object
-from linnix.cognitod.kernel.probes import Probe
+from linnix.cognitod.kernel.probes import Probe, map_array
 
 COUNTS = 30
 SLOTS = 128
@@ -72,10 +71,7 @@ class Latency:
         found.set_max_entries("histograms", self._cpus)
 
     def _attach(self, found: Object) -> None:
-        size = self._cpus * HISTOGRAMS.itemsize
-        page = mmap.PAGESIZE
-        memory = mmap.mmap(found.map_fd("histograms"), (size + page - 1) // page * page)
-        self._view = np.frombuffer(memory, HISTOGRAMS, self._cpus)
+        self._view = map_array(found, "histograms", HISTOGRAMS, self._cpus)
         for program in self._programs:
             found.attach(program)
 
@@ -147,3 +143,10 @@ def runqueue() -> Latency:
     programs = ("handle_switch",)
     what = "how long tasks wait for a CPU, by cgroup"
     return Latency("runqueue", Probe("runqueue_latency", what, "runqueue.bpf.o", programs), programs)
+
+
+def block() -> Latency:
+    """Requests to block devices."""
+    programs = ("handle_complete", "handle_issue")
+    what = "how long block devices take to serve requests, by cgroup"
+    return Latency("block", Probe("block_latency", what, "block_latency.bpf.o", programs), programs)

@@ -57,6 +57,11 @@ def parse_release(release: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+def running_kernel() -> tuple[int, int]:
+    """Version of the running kernel."""
+    return parse_release(platform.release())
+
+
 def checks(
     environ: Mapping[str, str] = os.environ,
     proc: Path = Path("/proc"),

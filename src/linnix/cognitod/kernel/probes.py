@@ -9,12 +9,16 @@ All of it runs on the ingest thread; ``state`` hands out a value made there, so 
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import resource
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from linnix.cognitod.events import ProbeState
 from linnix.cognitod.kernel import preflight
@@ -30,6 +34,14 @@ REFRESH_NS = 5 * 10**9
 def bpf_reason(environ: Mapping[str, str] = os.environ) -> str:
     """Why no BPF object can be loaded on this host; empty when nothing stands in the way."""
     return "; ".join(str(check) for check in preflight.checks(environ) if not check.ok)
+
+
+def map_array(found: Object, name: str, record: np.dtype[Any], count: int = 1) -> Any:
+    """A view of a loaded BPF_F_MMAPABLE array: reading it costs no system call. Unmapped with the last view of it."""
+    size = count * record.itemsize
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(found.map_fd(name), (size + page - 1) // page * page)
+    return np.frombuffer(memory, record, count)
 
 
 class Probe:

@@ -11,12 +11,14 @@ import os
 import resource
 import select
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import numpy as np
 
-from linnix.cognitod.events import ACCOUNT, BOOK_KINDS, BOOKS, EVENT, EXEC_TEXT, Array, Batch, Counters
+from linnix.cognitod.events import ACCOUNT, BOOK_KINDS, BOOKS, EVENT, EXEC_TEXT, Array, Batch, Counters, ProbeState
 from linnix.cognitod.kernel import cputime, preflight
 from linnix.cognitod.kernel.errors import KernelError
 from linnix.cognitod.kernel.libbpf import Library, Object
@@ -38,6 +40,7 @@ class BpfSight:
     degraded: tuple[str, ...] = ()
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        began_s = time.monotonic()
         place = preflight.object_dir(environ)
         library = Library()
         self._lock = threading.Lock()  # wake() and counters() may be called while close() runs
@@ -59,6 +62,8 @@ class BpfSight:
             self._accounts = self._map_ring(stack, "accounts", ACCOUNTS_BYTES, ACCOUNT)
             for program in _PROGRAMS:  # last: nothing is produced before it can be drained
                 self._lifecycle.attach(program)
+            self._began_s = time.monotonic()
+            self._states = _lines((self._began_s - began_s) * 1000)
             self._open: ExitStack | None = stack.pop_all()
 
     def _map_ring(self, stack: ExitStack, name: str, size: int, record: np.dtype[np.void]) -> MappedRing:
@@ -125,6 +130,17 @@ class BpfSight:
             buried_run_ns=int(cpus["buried_run_ns"].sum()),
         )
 
+    def states(self) -> tuple[ProbeState, ...]:
+        """Its lines in the table of probes, with the kernel's account of the programs; after ``close`` the last ones."""
+        with self._lock:
+            if self._open:
+                self._states = tuple(
+                    replace(state, runs=stats.runs, run_ns=stats.run_ns, attached_s=time.monotonic() - self._began_s)
+                    for state, found in zip(self._states, (self._lifecycle, self._tasks), strict=True)
+                    for stats in (found.run_stats(state.programs),)
+                )
+            return self._states
+
     def close(self) -> None:
         """Detach and free. Idempotent."""
         with self._lock:
@@ -132,6 +148,15 @@ class BpfSight:
                 self._last = self._read_books()
                 stack, self._open = self._open, None
                 stack.close()
+
+
+def _lines(attach_ms: float) -> tuple[ProbeState, ...]:
+    """What the daemon cannot do without; ``attach_ms`` is that of both objects together."""
+    lines = (
+        ProbeState(name="lifecycle", what="births, execs and deaths of processes", programs=_PROGRAMS),
+        ProbeState(name="tasks", what="what every process uses", programs=("write_task",)),
+    )
+    return tuple(replace(line, required=True, attach_ms=attach_ms, attachments=1) for line in lines)
 
 
 def open_sight(environ: Mapping[str, str] = os.environ) -> BpfSight:
