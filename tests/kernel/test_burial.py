@@ -87,7 +87,8 @@ def test_waiting_for_the_cpu_and_bytes_of_a_process_are_in_its_account(sight: Bp
         "[t.start() for t in threads]; [t.join() for t in threads]\n"
         "with open(sys.argv[1], 'wb') as out:\n"
         "    out.write(bytes(7 * 4096))\n"
-        "own = [line.split()[1] for line in open('/proc/self/io') if line.split(':')[0] in ('read_bytes', 'write_bytes')]\n"
+        "lines = [line.split() for line in open('/proc/self/io')]\n"
+        "own = [line[1] for line in lines if line[0] in ('read_bytes:', 'write_bytes:')]\n"
         "waits[0] = int(open('/proc/thread-self/schedstat').read().split()[1])\n"
         "open(sys.argv[2], 'w').write(' '.join([*own, str(sum(waits.values()))]))\n"
     )
@@ -111,7 +112,9 @@ def test_whoever_dies_leaves_his_run_time_in_the_books(sight: BpfSight) -> None:
 
 def test_every_process_that_ends_is_accounted_once(sight: BpfSight, programs: Path) -> None:
     sight.drain()
-    parent = subprocess.Popen([programs / "lifecycle", "211", "53", "7", "/bin/true"], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [programs / "lifecycle", "211", "53", "7", "/bin/true"], stdout=subprocess.PIPE, text=True
+    )
     printed, _ = parent.communicate()
     children = {int(line.split()[0]) for line in printed.splitlines()[1:]}
     found: list[Array] = []

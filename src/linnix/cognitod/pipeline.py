@@ -131,6 +131,7 @@ class Pipeline:
         """Take in a drained batch."""
         events = batch.events
         update = self.table.update(batch)
+        self.table.settle(batch.accounts)
         self._count(events, update, now_ns)
         self._retag(update.changed, now_ns)
         if len(events):
