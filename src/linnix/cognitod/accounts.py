@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.events import COUNTERS, PROCESS, UNKNOWN_ADJ, UNKNOWN_FILES, Array
 from linnix.cognitod.handles import Index
-from linnix.cognitod.model import UNKNOWN, USAGE, Rows
+from linnix.cognitod.model import UNKNOWN, UNKNOWN_NICE, USAGE, Rows
 
 Amounts = NDArray[np.int64]
 
@@ -163,6 +163,7 @@ def _nothing() -> np.void:
     row.view("<i8")[: _KEPT.stop] = UNKNOWN
     row.view("<f4")[_RATES] = np.nan
     row["open_files"], row["oom_score"], row["oom_score_adj"] = UNKNOWN_FILES, UNKNOWN, UNKNOWN_ADJ
+    row["nice"] = UNKNOWN_NICE
     nothing: np.void = row[0]
     return nothing
 

@@ -128,15 +128,21 @@ class ExecTexts:
         self._texts[handles] = texts
         return handles
 
-    def handle(self, slot: int) -> int:
-        """Handle of the slot's text, -1 if it has none."""
-        return int(self._handle[slot]) - 1
+    def handles(self, slots: Index) -> Index:
+        """Handles of these slots' texts, -1 where there is none."""
+        return self._handle[slots].astype(np.intp) - 1
 
-    def filename(self, handle: int) -> str:
-        """Path given to execve, cut after 127 bytes."""
-        return bytes(self._texts["filename"][handle]).decode("utf-8", "replace")
-
-    def argv(self, handle: int) -> list[str]:
-        """The words it was started with, at most ``ARGV_LEN`` bytes of them."""
-        text = self._texts[handle]
-        return words(text["argv"].tobytes(), min(int(text["argv_len"]), ARGV_LEN), int(text["argv_total"]))
+    def read(self, handles: Index) -> tuple[list[str | None], list[list[str]]]:
+        """Of each text the path given to execve, cut after 127 bytes, and the words, cut after ``ARGV_LEN`` bytes.
+        None and nothing for handle -1.
+        """
+        texts = self._texts[handles]
+        used = np.where(handles >= 0, np.minimum(texts["argv_len"], ARGV_LEN), 0).tolist()
+        argv = np.ascontiguousarray(texts["argv"]).tobytes()
+        starts = range(0, len(argv), ARGV_LEN)
+        paths = [name.decode("utf-8", "replace") for name in texts["filename"].tolist()]
+        paths_or_none = [path if handle >= 0 else None for path, handle in zip(paths, handles.tolist(), strict=True)]
+        return paths_or_none, [
+            words(argv[at : at + count], count, total)
+            for at, count, total in zip(starts, used, texts["argv_total"].tolist(), strict=True)
+        ]

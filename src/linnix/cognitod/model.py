@@ -66,6 +66,7 @@ ROW = np.dtype(
 
 #: In USAGE: not told by this sight or this kernel, or not yet. Of a rate it is NaN.
 UNKNOWN = -1
+UNKNOWN_NICE = -128
 
 #: What one process has used since its start and holds now, as the table hands it out beside ROW.
 USAGE = np.dtype(
@@ -94,7 +95,7 @@ USAGE = np.dtype(
         ("open_files", "<u4"),  # events.UNKNOWN_FILES, events.MAX_FILES: see there
         ("oom_score", "<i2"),  # as /proc/PID/oom_score, 0 to 1333
         ("oom_score_adj", "<i2"),  # events.UNKNOWN_ADJ: see there
-        ("nice", "i1"),
+        ("nice", "i1"),  # UNKNOWN_NICE: no sample has seen it
         ("_pad", "V3"),
     ]
 )
@@ -146,6 +147,7 @@ class Frames:
     first_ns: NDArray[np.uint64]  # birth of the process
     text_at: NDArray[np.int32]  # exec: index into ``texts``; -1 for none
     texts: Array  # dtype EXEC_TEXT, already redacted
+    homes: NDArray[np.uint32]  # as ROW["home"]
 
     def __len__(self) -> int:
         return len(self.events)
@@ -157,7 +159,15 @@ class Frames:
         texts = self.texts[at[has]]
         renumbered = np.full(len(at), -1, np.int32)
         renumbered[has] = np.arange(len(texts), dtype=np.int32)
-        return Frames(self.events[which], self.seq[which], self.tags[which], self.first_ns[which], renumbered, texts)
+        return Frames(
+            self.events[which],
+            self.seq[which],
+            self.tags[which],
+            self.first_ns[which],
+            renumbered,
+            texts,
+            self.homes[which],
+        )
 
 
 #: Tags that are decided by how a process ended.
@@ -360,3 +370,4 @@ class Alert:
     finding: Finding
     timestamp: float
     host: str
+    home: Home = Home()  # of the culprit, when it was found

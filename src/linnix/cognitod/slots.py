@@ -3,6 +3,9 @@
 Owns who has which slot, which slot has a pid, and when a slot is given up. Refuses to interpret: what an event or a
 sample means is decided in ``processes``. Invariant: a living process always has a slot; of those that have exited no
 more than ``max_exited`` do, and none for longer than the retention, unless it is a zombie that nobody has reaped.
+
+Whole rows are copied with ``take`` and ``compress``: an index in brackets copies them field by field, which takes ten
+times as long.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ WINDOW_S = 10
 PID_LIMIT = 1 << 22
 #: Exited processes kept at most: about 4 MB, and as much again if all of them exec'ed.
 MAX_EXITED = 8_192
+
+#: How many generations without an exec are gone back for what a process runs.
+_FOREBEARS = 15
 
 #: What the table knows of a slot beyond what it tells.
 _HIDDEN = np.dtype(
@@ -78,6 +84,7 @@ class Slots:
         for history in (self._forks, self._short, self._rss, self._texts, self._accounts):
             history.resize(len(self._rows))
         self._samples = 0
+        self._housed = False
         self._view: Rows | None = None
         self._boot_offset_ns = 0
         self.totals = Totals()
@@ -129,6 +136,8 @@ class Slots:
 
     def _inherit_homes(self, slots: Index) -> None:
         """Those that have no home yet live where their nearest forebear with one does."""
+        if not self._housed:  # on this host cgroup ids tell it all
+            return
         wanting = slots[self._rows["home"][slots] == 0]
         up = self._parent(wanting)
         for _ in range(16):
@@ -145,6 +154,7 @@ class Slots:
         slots = self._locate(pid, start_ns)
         slots, homes = slots[slots >= 0], homes[slots >= 0]
         self._view = None
+        self._housed = True
         self._hidden["home_ns"][slots] = now_ns
         self._rows["home"][slots[homes > 0]] = homes[homes > 0]
 
@@ -191,26 +201,24 @@ class Slots:
         self._rows["state"][wrong] = b"R"
         self.totals.missed_exits -= len(wrong)
 
-    def _text(self, slot: int) -> int:
-        """Handle of what ``slot`` runs: its own exec's text, else that of the forebear it is a copy of; -1 unknown."""
-        for _ in range(16):
-            if self._texts.handle(slot) >= 0 or self._rows["exec_ns"][slot]:
-                return self._texts.handle(slot)
-            parent = int(self._parent(np.array([slot]))[0])
-            if parent < 0 or self._rows["exec_ns"][parent] > self._rows["first_ns"][slot]:
-                return -1
-            slot = parent
-        return -1
+    def _text_handles(self, slots: Index) -> Index:
+        """Handles of what these run: their own exec's text, else that of the forebear they are copies of; -1 unknown."""
+        rows, at, handles = self._rows, slots.copy(), self._texts.handles(slots)
+        asking = np.flatnonzero((handles < 0) & (rows["exec_ns"][at] == 0))
+        for _ in range(_FOREBEARS):
+            if not len(asking):
+                break
+            child = at[asking]
+            parent = self._parent(child)
+            copied = (parent >= 0) & (rows["exec_ns"][parent] <= rows["first_ns"][child])
+            asking, parent = asking[copied], parent[copied]
+            at[asking], handles[asking] = parent, self._texts.handles(parent)
+            asking = asking[(handles[asking] < 0) & (rows["exec_ns"][parent] == 0)]
+        return handles
 
-    def filename(self, slot: int) -> str | None:
-        """Path that the process in ``slot`` was started from, None if unknown."""
-        text = self._text(slot)
-        return self._texts.filename(text) if text >= 0 else None
-
-    def argv(self, slot: int) -> list[str]:
-        """Its command line, redacted; empty if unknown."""
-        text = self._text(slot)
-        return self._texts.argv(text) if text >= 0 else []
+    def started_with(self, slots: Index) -> tuple[list[str | None], list[list[str]]]:
+        """Of each of these the path it was started from, None if unknown, and its words, redacted, none if unknown."""
+        return self._texts.read(self._text_handles(slots))
 
     def expire(self, now_ns: int) -> int:
         """Forget exited processes whose retention is over; how many. A zombie stays while it is one."""
@@ -256,13 +264,13 @@ class Slots:
     def rows(self) -> Rows:
         """All processes, dtype ROW, in no particular order. A copy that later updates leave alone."""
         if self._view is None:
-            self._view = self._rows[np.flatnonzero(self._hidden["used"][: self._slots.top])]
+            self._view = self._rows.take(np.flatnonzero(self._hidden["used"][: self._slots.top]))
             self._view.flags.writeable = False
         return self._view
 
     def at(self, slots: Index) -> Rows:
         """The rows of these slots; a copy."""
-        return self._rows[slots]
+        return self._rows.take(slots)
 
     def usage(self, slots: Index) -> Rows:
         """What the processes in these slots have used and hold, dtype USAGE; a copy."""

@@ -27,6 +27,11 @@ def told(row: np.void, *names: str) -> tuple:
     return tuple(row[name].item() for name in names)
 
 
+def argv(table: Table, pid: int) -> list[str]:
+    _, (words,) = table.started_with(np.array([row(table, pid)["slot"]], np.intp))
+    return words
+
+
 def fork(pid: int, ts_ns: int, ppid: int = 1, parent_start_ns: int = 1, **more: object) -> np.ndarray:
     return event(Kind.FORK, pid, ts_ns, ppid=ppid, parent_start_ns=parent_start_ns, **more)
 
@@ -189,7 +194,7 @@ def test_a_text_finds_its_exec_even_when_the_process_execs_again_in_the_same_bat
     update = table.update(batch(fork(5, SECOND), *execs, texts=texts))
 
     slot = int(row(table, 5)["slot"])
-    assert (table.filename(slot), table.argv(slot)) == ("/bin/x", ["x", "-v"])
+    assert table.started_with(np.array([slot])) == (["/bin/x"], [["x", "-v"]])
     assert update.text_at.tolist() == [-1, 0, 1]
 
 
@@ -198,7 +203,7 @@ def test_a_text_that_comes_before_its_exec_waits_for_it() -> None:
     table.update(batch(fork(5, SECOND), texts=text(5, SECOND, 9, "late")))
     table.update(batch(event(Kind.EXEC, 5, SECOND + 1, start_ns=SECOND, text_seq=9)))
 
-    assert table.argv(int(row(table, 5)["slot"])) == ["late"]
+    assert argv(table, 5) == ["late"]
 
 
 def test_a_child_that_has_not_execed_runs_what_its_parent_ran_when_it_forked() -> None:
@@ -211,10 +216,10 @@ def test_a_child_that_has_not_execed_runs_what_its_parent_ran_when_it_forked() -
             texts=text(5, SECOND, 1, "server"),
         )
     )
-    before = table.argv(int(row(table, 6)["slot"]))
+    before = argv(table, 6)
     table.update(batch(event(Kind.EXEC, 5, SECOND + 3, start_ns=SECOND, text_seq=2), texts=text(5, SECOND, 2, "other")))
 
-    assert (before, table.argv(int(row(table, 6)["slot"]))) == (["server"], [])
+    assert (before, argv(table, 6)) == (["server"], [])
 
 
 def test_texts_of_forgotten_processes_are_forgotten_too() -> None:

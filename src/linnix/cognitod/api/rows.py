@@ -7,29 +7,40 @@ what it gets, in the order it comes. Invariant: what is not known is left out: a
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
+import numpy as np
 from msgspec import UNSET
+from numpy.typing import NDArray
 
 from linnix.cognitod.api import wire
-from linnix.cognitod.events import ARGV_LEN, Array, Kind
+from linnix.cognitod.events import ARGV_LEN, UNKNOWN_ADJ, UNKNOWN_FILES, Array, Kind
 from linnix.cognitod.exec_texts import words
-from linnix.cognitod.model import SEEDED, Frames, Home, Rows, tag_names, text
+from linnix.cognitod.model import SEEDED, UNKNOWN, UNKNOWN_NICE, USAGE, Frames, Home, Rows, tag_names, text
 
-#: Who lives in the cgroup of an id
-Places = Callable[[int], Home]
+#: Where somebody lives, by cgroup id and number of a home, as in ROW.
+Places = Callable[[int, int], Home]
 
 
-class Texts(Protocol):
-    """What processes were started with; the process table is one."""
+#: Fields of ROW that are looked at as they are.
+_SENT = (
+    *("pid", "ppid", "uid", "gid", "comm", "start_ns", "exit_code", "exit_signal", "cpu_ns", "max_rss_bytes"),
+    *("rss_bytes", "rss_growth_bytes", "threads", "state", "preexisting", "tags", "alive", "last_kind"),
+)
+#: How USAGE says that a value is not known, where it does not say UNKNOWN.
+_UNKNOWN = {"open_files": UNKNOWN_FILES, "oom_score_adj": UNKNOWN_ADJ, "nice": UNKNOWN_NICE}
 
-    def filename(self, slot: int) -> str | None:
-        """Path of the last exec seen."""
+
+class Processes(Protocol):
+    """What is known of processes beside their rows; the process table is one."""
+
+    def started_with(self, slots: NDArray[np.intp]) -> tuple[list[str | None], list[list[str]]]:
+        """Path and words of the last exec seen, secrets redacted."""
         ...
 
-    def argv(self, slot: int) -> list[str]:
-        """Its words, secrets redacted."""
+    def usage(self, slots: NDArray[np.intp]) -> Rows:
+        """What they used and hold, dtype USAGE."""
         ...
 
 
@@ -76,64 +87,99 @@ def exec_text(texts: Array, at: int) -> tuple[str | None, list[str]]:
     return text(bytes(told["filename"])), argv
 
 
-def describe(rows: Rows, texts: Texts, places: Places, now_ns: int) -> list[wire.Process]:
+def describe(rows: Rows, processes: Processes, places: Places, now_ns: int) -> list[wire.Process]:
     """Every row as the wire has it."""
-    known = {int(cgroup): places(int(cgroup)) for cgroup in set(rows["cgroup_id"].tolist())}
-    names = {bits: list(tag_names(bits)) for bits in set(rows["tags"].tolist())}
-    ages = [
-        max((exit_ns or now_ns) - first_ns, 0) // 10**9
-        for first_ns, exit_ns in zip(rows["first_ns"].tolist(), rows["exit_ns"].tolist(), strict=True)
+    return list(map(wire.Process, *_columns(rows, processes, places, now_ns)))
+
+
+def _columns(rows: Rows, processes: Processes, places: Places, now_ns: int) -> list[list[Any]]:
+    """The fields of ``wire.Process`` in its order, each for all rows: no Python per process but where there is text."""
+    column = {name: rows[name].tolist() for name in _SENT}
+    alive, kinds = column["alive"], column["last_kind"]
+    places_of = list(zip(rows["cgroup_id"].tolist(), rows["home"].tolist(), strict=True))
+    homes = {place: places(*place) for place in set(places_of)}
+    lives = {(lives, kind): life(lives, kind) for lives, kind in set(zip(alive, kinds, strict=True))}
+    types = {kind: event_type(kind) for kind in set(kinds)}
+    tags = {bits: list(tag_names(bits)) for bits in set(column["tags"])}
+    pods = {place: k8s(home) for place, home in homes.items()}
+    containers = {place: container(home) for place, home in homes.items()}
+    slots = rows["slot"].astype(np.intp)
+    filenames, argvs = processes.started_with(slots)
+    ended_ns = np.where(rows["exit_ns"] > 0, rows["exit_ns"], now_ns).astype(np.int64)
+    age_s = np.maximum(ended_ns - rows["first_ns"].astype(np.int64), 0) // 10**9
+    return [
+        column["pid"],
+        column["ppid"],
+        column["uid"],
+        column["gid"],
+        [text(name) for name in column["comm"]],
+        [types[kind] for kind in kinds],
+        _of_living(_rounded(rows["cpu_pct"]), alive),
+        _of_living(_rounded(rows["mem_pct"]), alive),
+        age_s.tolist(),
+        [lives[key] for key in zip(alive, kinds, strict=True)],
+        [pods[place] for place in places_of],
+        [homes[place].priority or UNSET for place in places_of],
+        column["start_ns"],
+        [filename or None for filename in filenames],
+        argvs,
+        _of_dead(column["exit_code"], alive),
+        _of_dead(column["exit_signal"], alive),
+        column["cpu_ns"],
+        column["max_rss_bytes"],
+        column["rss_bytes"],
+        column["rss_growth_bytes"],
+        column["threads"],
+        [text(state) for state in column["state"]],
+        [homes[place].cgroup for place in places_of],
+        [homes[place].unit for place in places_of],
+        [containers[place] for place in places_of],
+        column["preexisting"],
+        [tags[bits] for bits in column["tags"]],
+        *_used(processes.usage(slots), alive),
     ]
-    described = []
-    for row, age in zip(rows.tolist(), ages, strict=True):
-        field = dict(zip(rows.dtype.names or (), row, strict=True))
-        home = known[field["cgroup_id"]]
-        alive, kind = field["alive"], field["last_kind"]
-        described.append(
-            wire.Process(
-                pid=field["pid"],
-                ppid=field["ppid"],
-                uid=field["uid"],
-                gid=field["gid"],
-                comm=text(field["comm"]),
-                event_type=event_type(kind),
-                cpu_pct=round(field["cpu_pct"], 2) if alive else UNSET,
-                mem_pct=round(field["mem_pct"], 2) if alive else UNSET,
-                age_sec=age,
-                state=life(alive, kind),
-                k8s=k8s(home),
-                priority=home.priority or UNSET,
-                start_ns=field["start_ns"],
-                filename=texts.filename(field["slot"]) or None,
-                argv=texts.argv(field["slot"]),
-                exit_code=UNSET if alive else field["exit_code"],
-                exit_signal=UNSET if alive else field["exit_signal"],
-                cpu_ns=field["cpu_ns"],
-                rss_bytes=field["rss_bytes"],
-                max_rss_bytes=field["max_rss_bytes"],
-                rss_growth_bytes=field["rss_growth_bytes"],
-                threads=field["threads"],
-                proc_state=text(field["state"]),
-                cgroup=home.cgroup,
-                unit=home.unit,
-                container=container(home),
-                preexisting=field["preexisting"],
-                tags=names[field["tags"]],
-            )
-        )
-    return described
+
+
+def _used(usage: Rows, alive: list[bool]) -> Iterator[list[Any]]:
+    """The fields of USAGE in its order, which is that of ``wire.Process``; null for what is not known."""
+    for name in USAGE.names or ():
+        if name == "_pad":
+            continue
+        column = usage[name]
+        if column.dtype.kind == "f":
+            yield _of_living(_but(_rounded(column), np.isnan(column)), alive)
+        else:
+            yield _but(column.tolist(), column == _UNKNOWN.get(name, UNKNOWN))
+
+
+def _rounded(column: NDArray[Any]) -> list[float]:
+    rounded: list[float] = column.astype(np.float64).round(2).tolist()
+    return rounded
+
+
+def _but(values: list[Any], unknown: NDArray[np.bool_]) -> list[Any]:
+    for at in np.flatnonzero(unknown).tolist():
+        values[at] = None
+    return values
+
+
+def _of_living(values: list[Any], alive: list[bool]) -> list[Any]:
+    return values if all(alive) else [value if lives else UNSET for value, lives in zip(values, alive, strict=True)]
+
+
+def _of_dead(values: list[Any], alive: list[bool]) -> list[Any]:
+    return [UNSET if lives else value for value, lives in zip(values, alive, strict=True)]
 
 
 def of_events(frames: Frames, places: Places, now_ns: int) -> list[wire.Process]:
     """The process of each event as the event told of it, for ``/context``."""
     events = frames.events
     described = []
-    for values, bits, first_ns, text_at in zip(
-        events.tolist(), frames.tags.tolist(), frames.first_ns.tolist(), frames.text_at.tolist(), strict=True
-    ):
+    columns = (frames.tags.tolist(), frames.first_ns.tolist(), frames.text_at.tolist(), frames.homes.tolist())
+    for values, bits, first_ns, text_at, number in zip(events.tolist(), *columns, strict=True):
         field = dict(zip(events.dtype.names or (), values, strict=True))
         exited = field["kind"] == Kind.EXIT
-        home = places(field["cgroup_id"])
+        home = places(field["cgroup_id"], number)
         filename, argv = exec_text(frames.texts, text_at)
         end_ns = field["ts_ns"] if exited else now_ns
         described.append(

@@ -29,8 +29,10 @@ class Container(msgspec.Struct):
     name: str | None
 
 
-class Process(msgspec.Struct, kw_only=True):
-    """One process, in every answer that lists processes."""
+class Process(msgspec.Struct, gc=False):
+    """One process, in every answer that lists processes. Made by position, two thousand at a time: ``rows`` keeps to
+    the order. Of the fields that only a sample knows, null is what cannot be told of this process or on this host.
+    """
 
     pid: int
     ppid: int
@@ -42,24 +44,49 @@ class Process(msgspec.Struct, kw_only=True):
     mem_pct: float | UnsetType = UNSET
     age_sec: int | UnsetType = UNSET
     state: str | UnsetType = UNSET
-    k8s: K8s | None
+    k8s: K8s | None = None
     priority: str | UnsetType = UNSET
-    start_ns: int
-    filename: str | None
-    argv: list[str]
+    start_ns: int = 0
+    filename: str | None = None
+    argv: list[str] = []
     exit_code: int | UnsetType = UNSET
     exit_signal: int | UnsetType = UNSET
-    cpu_ns: int
-    max_rss_bytes: int
+    cpu_ns: int = 0
+    max_rss_bytes: int = 0
     rss_bytes: int | UnsetType = UNSET
     rss_growth_bytes: int | UnsetType = UNSET
     threads: int | UnsetType = UNSET
     proc_state: str | UnsetType = UNSET
-    cgroup: str | None
-    unit: str | None
-    container: Container | None
+    cgroup: str | None = None
+    unit: str | None = None
+    container: Container | None = None
     preexisting: bool | UnsetType = UNSET
-    tags: list[str]
+    tags: list[str] = []
+    cpu_user_ns: int | UnsetType | None = UNSET
+    cpu_system_ns: int | UnsetType | None = UNSET
+    run_delay_ns: int | UnsetType | None = UNSET
+    voluntary_switches: int | UnsetType | None = UNSET
+    involuntary_switches: int | UnsetType | None = UNSET
+    minor_faults: int | UnsetType | None = UNSET
+    major_faults: int | UnsetType | None = UNSET
+    read_bytes: int | UnsetType | None = UNSET
+    write_bytes: int | UnsetType | None = UNSET
+    cancelled_write_bytes: int | UnsetType | None = UNSET
+    rss_file_bytes: int | UnsetType | None = UNSET
+    rss_anon_bytes: int | UnsetType | None = UNSET
+    rss_shmem_bytes: int | UnsetType | None = UNSET
+    swap_bytes: int | UnsetType | None = UNSET
+    run_delay_pct: float | UnsetType | None = UNSET
+    voluntary_switches_per_s: float | UnsetType | None = UNSET
+    involuntary_switches_per_s: float | UnsetType | None = UNSET
+    minor_faults_per_s: float | UnsetType | None = UNSET
+    major_faults_per_s: float | UnsetType | None = UNSET
+    read_bytes_per_s: float | UnsetType | None = UNSET
+    write_bytes_per_s: float | UnsetType | None = UNSET
+    open_files: int | UnsetType | None = UNSET
+    oom_score: int | UnsetType | None = UNSET
+    oom_score_adj: int | UnsetType | None = UNSET
+    nice: int | UnsetType | None = UNSET
 
 
 class LiveProcesses(msgspec.Struct):
