@@ -19,8 +19,10 @@ from linnix.cognitod.api.app import build
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Counters, Kind
+from linnix.cognitod.host.cgroup import Cgroups
+from linnix.cognitod.host.homes import Homes
 from linnix.cognitod.hub import Hub
-from linnix.cognitod.model import Home, Sample, Snapshot
+from linnix.cognitod.model import Sample, Snapshot
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 
@@ -58,6 +60,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.counters = Counters(produced=dict.fromkeys(("exec", "fork", "exit", "exec_text"), 0))
+        self.cgroups = Cgroups()
+        self.cgroups.remember(7, "/system.slice/app.service")
         active = rules.defaults()
         self.pipeline = Pipeline(
             table=Table(),
@@ -67,7 +71,7 @@ class World:
             sight_name=self.sight,
             degraded=self.degraded,
             clock=lambda: self.now_ns,
-            place=lambda cgroup: Home(cgroup="/system.slice/app.service", unit="app.service") if cgroup == 7 else Home(),
+            homes=Homes(self.cgroups),
             read_counters=lambda: self.counters,
         )
         self.closing = asyncio.Event()

@@ -27,7 +27,8 @@ from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import Sight
 from linnix.cognitod.host import fallback
-from linnix.cognitod.host.cgroup import Cgroups, find_mount
+from linnix.cognitod.host.homes import NO_CGROUP2
+from linnix.cognitod.host.homes import find as find_homes
 from linnix.cognitod.hub import Hub
 from linnix.cognitod.ingest import Ingest
 from linnix.cognitod.kernel import KernelError
@@ -112,6 +113,8 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         sockets = _bind(config, stack)
         sight, degraded = choose_sight(config)
         stack.callback(sight.close)
+        homes, home_reader = find_homes()
+        degraded += () if homes.cgroups.mount else (NO_CGROUP2,)
         hub = Hub()
         host = HostReader(psi_paths=config.psi_paths)
         stack.callback(host.close)
@@ -123,7 +126,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             hub=hub,
             sight_name=sight.name,
             degraded=degraded,
-            place=Cgroups(find_mount()).home,
+            homes=homes,
             read_counters=sight.counters,
             on_alert=(sinks.alert_sink(alerts),),
         )
@@ -137,6 +140,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             redact=Redactor(config.privacy.redact_patterns),
             interval_s=config.telemetry.sample_interval_ms / 1000,
             on_failure=on_failure,
+            instruments=[home_reader],
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal, number)

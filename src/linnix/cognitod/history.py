@@ -28,6 +28,7 @@ class History:
             np.zeros(0, np.uint64),
             np.zeros(0, np.int32),
             np.zeros(0, EXEC_TEXT),
+            np.zeros(0, np.uint32),
         )
 
     def __len__(self) -> int:
@@ -58,6 +59,7 @@ def _joined(old: Frames, new: Frames) -> Frames:
         np.concatenate([old.first_ns, new.first_ns]),
         np.concatenate([old.text_at, shifted.astype(np.int32)]),
         _appended(old.texts, new.texts),
+        np.concatenate([old.homes, new.homes]),
     )
 
 

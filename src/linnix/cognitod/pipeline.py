@@ -12,8 +12,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from linnix.cognitod.detect import Alerts, Engine, facts, tags
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
 from linnix.cognitod.history import History
+from linnix.cognitod.host.cgroup import Cgroups
+from linnix.cognitod.host.homes import AGAIN_NS, SETTLED_NS, HomeReading, Homes
 from linnix.cognitod.hub import Hub
 from linnix.cognitod.model import (
     ENDED,
@@ -47,10 +50,6 @@ ACTIVITY_WINDOW_S = 10
 JUDGE_EVERY_NS = 200_000_000
 MAX_ALERTS = 1000
 
-#: Who lives in the cgroup of an id.
-Place = Callable[[int], Home]
-_UNKNOWN_HOME: Final = Home()
-
 _FORK, _EXEC, _EXIT, _SHORT, _FAILED = range(5)
 
 
@@ -67,7 +66,7 @@ class Pipeline:
         sight_name: str,
         degraded: tuple[str, ...] = (),
         clock: Callable[[], int] = time.monotonic_ns,
-        place: Place = lambda _: _UNKNOWN_HOME,
+        homes: Homes | None = None,
         read_counters: Callable[[], Counters] = Counters,
         on_alert: tuple[Callable[[Alert], None], ...] = (),
         on_reading: Mapping[type, Callable[[Any], None]] = MappingProxyType({}),
@@ -78,7 +77,7 @@ class Pipeline:
         self.sight_name = sight_name
         self.degraded = degraded
         self.now_ns = clock
-        self.place = place
+        self.homes = homes or Homes(Cgroups())
         self.started_ns = clock()
         self.snapshot: Snapshot | None = None  # until the first sample is there
         self.trends = Trends()
@@ -94,7 +93,7 @@ class Pipeline:
         self._gate = gate
         self._read_counters = read_counters
         self._on_alert = on_alert
-        self._on_reading = on_reading
+        self._on_reading: dict[type, Callable[[Any], None]] = {HomeReading: self._take_homes, **on_reading}
         self._rates = Sliding(ACTIVITY_WINDOW_S)
         self._rates.resize(5)
         self._unjudged: list[Batch] = []
@@ -108,6 +107,17 @@ class Pipeline:
     def losses(self) -> Losses:
         """Everything that was lost, by cause."""
         return Losses(ring=dict(self.counters.lost), queue=self.queue_dropped, subscribers=self.hub.dropped)
+
+    def place(self, cgroup_id: int, number: int = 0) -> Home:
+        """Where whoever is in this group lives; ``number`` is ROW's ``home`` or that of Frames."""
+        return self.homes.home(cgroup_id, number)
+
+    def home_of(self, pid: int, start_ns: int, cgroup_id: int = 0) -> Home:
+        """Where a process lives or lived; of one that is forgotten, what its group tells."""
+        row = self.table.find(pid)
+        if row is None or int(row["start_ns"]) != start_ns:
+            return self.place(cgroup_id)
+        return self.place(int(row["cgroup_id"]), int(row["home"]))
 
     def facts(self) -> Facts:
         """What there is to explain about this host now. ``LookupError`` while there is no sample yet."""
@@ -124,7 +134,7 @@ class Pipeline:
             trends=self.trends.trends(),
             lost_events=self.losses().events,
             degraded=self.degraded,
-            places={cgroup: self.place(cgroup) for cgroup in set(living["cgroup_id"].tolist())},
+            place=self.place,
         )
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
@@ -135,6 +145,7 @@ class Pipeline:
         self._count(events, update, now_ns)
         self._retag(update.changed, now_ns)
         if len(events):
+            self.homes.meet(events)
             frames = self._frames(batch, update)
             self.history.extend(frames)
             self.hub.publish_events(frames)
@@ -162,11 +173,23 @@ class Pipeline:
             texts=sample.texts,
         )
         self.table.expire(now_ns)
+        self._ask_homes(sample.rows, now_ns)
         rows = self.table.rows()
         present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
         self._retag(rows["slot"][present].astype(np.intp), now_ns)
         self._refresh_activity(now_ns)
         self._judge(sample.snapshot, now_ns)
+
+    def _ask_homes(self, rows: Array, now_ns: int) -> None:
+        self.homes.meet(rows)
+        if self.homes.by_process:
+            asked = self.table.unhoused(now_ns, SETTLED_NS, AGAIN_NS)
+            if len(asked[0]):
+                self.homes.asked.append(asked)
+
+    def _take_homes(self, reading: HomeReading) -> None:
+        numbers = self.homes.learn(reading)
+        self.table.set_homes(reading.pid, reading.start_ns, numbers, self.now_ns())
 
     def _keep_books(self, snapshot: Snapshot) -> None:
         counters = self.counters
@@ -224,6 +247,7 @@ class Pipeline:
             np.where(known, rows["first_ns"], np.uint64(0)),
             update.text_at,
             batch.texts,
+            np.where(known, rows["home"], np.uint32(0)),
         )
 
     def _judge(self, snapshot: Snapshot, now_ns: int) -> None:
@@ -235,6 +259,8 @@ class Pipeline:
         findings = self.engine.observe(events, self.table.rows(), snapshot, self.activity, now_ns, texts)
         for finding in findings:
             if (alert := self._gate.admit(finding, now_ns)) is not None:
+                if finding.pid is not None and finding.start_ns is not None:
+                    alert = replace(alert, home=self.home_of(finding.pid, finding.start_ns))
                 self.alerts.append(alert)
                 self.alerts_total += 1
                 self.hub.publish_alert(alert)

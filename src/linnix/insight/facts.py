@@ -80,6 +80,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     short_jobs_per_s: float = 0.0  # children of it that lived less than a second
     cgroup: str | None = None
     unit: str | None = None
+    container: str | None = None  # its id
+    container_name: str | None = None
+    pod: str | None = None  # namespace/name
     tags: tuple[str, ...] = ()
     own: bool = False  # one of Linnix's own processes: listed and marked, never hidden
 

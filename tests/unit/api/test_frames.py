@@ -15,7 +15,7 @@ from linnix.cognitod.model import ROW, Frames, Home, Tag, TagChange
 GIB = 1 << 30
 
 
-def places(cgroup_id: int) -> Home:
+def places(cgroup_id: int, _number: int) -> Home:
     return Home(cgroup="/system.slice/cron.service", unit="cron.service") if cgroup_id == 7 else Home()
 
 
@@ -36,6 +36,7 @@ def one(events: Any, *, tags: int = 0, birth_ns: int = 0, text: Any = None) -> F
         np.array([birth_ns], np.uint64),
         np.array([-1 if text is None else 0], np.int32),
         texts,
+        np.zeros(1, np.uint32),
     )
 
 
@@ -131,6 +132,7 @@ def test_a_long_batch_leaves_in_chunks_and_in_order() -> None:
         np.zeros(n, np.uint64),
         np.full(n, -1, np.int32),
         np.zeros(0, EXEC_TEXT),
+        np.zeros(n, np.uint32),
     )
     chunks = list(frames.event_chunks(batch, places, GIB))
     assert [chunk.count(b"data: ") for chunk in chunks] == [frames.CHUNK, frames.CHUNK, 1]

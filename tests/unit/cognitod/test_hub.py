@@ -31,6 +31,7 @@ def frames(*events: np.ndarray, first: int = 1, tags: tuple[int, ...] = (), text
         np.zeros(n, np.uint64),
         np.array([at if at < len(texts) else -1 for at in range(n)], np.int32),
         texts,
+        np.zeros(n, np.uint32),
     )
 
 

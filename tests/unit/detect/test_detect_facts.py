@@ -78,7 +78,7 @@ def test_a_process_is_told_in_full() -> None:
         cgroup_id=77,
         tags=int(Tag.HIGH_CPU),
     )
-    built = build(table(row), places={77: Home(cgroup="/system.slice/x.service", unit="x.service")})
+    built = build(table(row), place=lambda cgroup, _: Home(cgroup=f"/c{cgroup}/x.service", unit="x.service"))
     assert built.processes == (
         wire.Process(
             id="P1",
@@ -96,7 +96,7 @@ def test_a_process_is_told_in_full() -> None:
             age_s=60.0,
             forks_per_s=2.5,
             short_jobs_per_s=1.2,
-            cgroup="/system.slice/x.service",
+            cgroup="/c77/x.service",
             unit="x.service",
             tags=("high_cpu",),
         ),

@@ -48,13 +48,13 @@ def tag_chunks(change: TagChange, places: Places) -> Iterator[bytes]:
 def _events(frames: Frames, places: Places, mem_total_bytes: int) -> Iterator[wire.Event]:
     events = frames.events
     column = {name: events[name].tolist() for name in events.dtype.names or ()}
-    where = {cgroup: places(cgroup) for cgroup in set(column["cgroup_id"])}
     tags = frames.tags.tolist()
     names = {bits: list(tag_names(bits)) for bits in set(tags)}
     seqs, births, text_at = frames.seq.tolist(), frames.first_ns.tolist(), frames.text_at.tolist()
+    homes = frames.homes.tolist()
     for at, kind in enumerate(column["kind"]):
         ts_ns = column["ts_ns"][at]
-        home = where[column["cgroup_id"][at]]
+        home = places(column["cgroup_id"][at], homes[at])
         event = wire.Event(
             pid=column["pid"][at],
             ppid=column["ppid"][at],
@@ -96,7 +96,7 @@ def _tag_changes(change: TagChange, places: Places) -> Iterator[wire.Event]:
     gained, lost = change.gained.tolist(), change.lost.tolist()
     for at, values in enumerate(change.rows.tolist()):
         row = dict(zip(names, values, strict=True))
-        home = places(row["cgroup_id"])
+        home = places(row["cgroup_id"], row["home"])
         event = wire.Event(
             pid=row["pid"],
             ppid=row["ppid"],

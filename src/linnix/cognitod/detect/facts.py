@@ -10,7 +10,7 @@ by CPU, memory and pid.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -31,8 +31,8 @@ MIN_FORKS_PER_S = 1.0
 #: A process whose memory changed by less than this over the trend window is steady, and not worth a trend.
 MIN_RSS_TREND_BYTES = 8 * 1024 * 1024
 
-#: Who lives in which cgroup, by its id.
-Places = Mapping[int, Home]
+#: Where somebody lives, by ROW's ``cgroup_id`` and ``home``.
+Place = Callable[[int, int], Home]
 
 
 def build(
@@ -45,7 +45,7 @@ def build(
     trends: Sequence[wire.Trend] = (),
     lost_events: int = 0,
     degraded: Sequence[str] = (),
-    places: Places | None = None,
+    place: Place = lambda *_: Home(),
 ) -> wire.Facts:
     """The facts of the moment of ``snapshot``. ``rows``: all processes, dtype ROW. ``findings``: the open ones.
 
@@ -54,7 +54,7 @@ def build(
     live = rows[rows["alive"]]
     ordered = _distinct(findings)[:MAX_FINDINGS]
     chosen = _chosen(rows, live, ordered)
-    processes = tuple(_process(row, number, snapshot, own_pids, places or {}) for number, row in enumerate(chosen, 1))
+    processes = tuple(_process(row, number, snapshot, own_pids, place) for number, row in enumerate(chosen, 1))
     ids = {(process.pid, process.start_ns): process.id for process in processes}
     return wire.Facts(
         timestamp=snapshot.timestamp,
@@ -118,8 +118,8 @@ def _chosen(rows: Rows, live: Rows, findings: Sequence[Finding]) -> Rows:
     return rows[np.array(culprits + rest, np.intp)]
 
 
-def _process(row: np.void, number: int, snapshot: Snapshot, own_pids: Collection[int], places: Places) -> wire.Process:
-    home = places.get(int(row["cgroup_id"]), Home())
+def _process(row: np.void, number: int, snapshot: Snapshot, own_pids: Collection[int], place: Place) -> wire.Process:
+    home = place(int(row["cgroup_id"]), int(row["home"]))
     pid = int(row["pid"])
     return wire.Process(
         id=f"P{number}",
@@ -139,6 +139,9 @@ def _process(row: np.void, number: int, snapshot: Snapshot, own_pids: Collection
         short_jobs_per_s=round(int(row["short_children"]) / WINDOW_S, 1),
         cgroup=home.cgroup,
         unit=home.unit,
+        container=home.container,
+        container_name=home.container_name,
+        pod=f"{home.namespace}/{home.pod}" if home.pod else None,
         tags=tag_names(int(row["tags"])),
         own=bool(row["own"]) or pid in own_pids,
     )

@@ -111,7 +111,7 @@ class Cgroups:
         if self._handles is None:
             self._walk_unless_just_done(self.mount)
         elif (found := self._handles.path(cgroup_id)) is not None:
-            self._remember(cgroup_id, found)
+            self.remember(cgroup_id, found)
         return self._paths.get(cgroup_id)
 
     def home(self, cgroup_id: int) -> Home:
@@ -134,7 +134,7 @@ class Cgroups:
         path = "/" + path.strip("/")
         with suppress(OSError, ValueError):
             found = (self.mount / path.lstrip("/")).stat().st_ino
-            self._remember(found, path)
+            self.remember(found, path)
             return found
         return next((known for known, its in reversed(self._paths.items()) if its == path), 0)
 
@@ -159,7 +159,8 @@ class Cgroups:
         found = [(path.count("/"), path, known) for known, path in self._paths.items() if wanted(path)]
         return [known for _, _, known in sorted(found)]
 
-    def _remember(self, cgroup_id: int, path: str) -> None:
+    def remember(self, cgroup_id: int, path: str) -> None:
+        """Keep the path of a group."""
         self._paths[cgroup_id] = path
         while len(self._paths) > MAX_KNOWN:
             oldest = next(iter(self._paths))
@@ -171,7 +172,7 @@ class Cgroups:
         if time.monotonic() - self._walked_s < RETRY_S:
             return
         with suppress(OSError):
-            self._remember(mount.stat().st_ino, "/")
+            self.remember(mount.stat().st_ino, "/")
         folders = [os.fsencode(mount)]
         start = len(folders[0])
         while folders:
@@ -180,7 +181,7 @@ class Cgroups:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-                        self._remember(entry.inode(), text(entry.path[start:]))
+                        self.remember(entry.inode(), text(entry.path[start:]))
         self._walked_s = time.monotonic()
 
 

@@ -6,6 +6,7 @@ hand over what they found. Invariant: ``version`` changes when, and only when, a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -37,13 +38,23 @@ class Pod:
     slo_tier: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What somebody knows of one container."""
+
+    container: Container | None = None
+    pod: Pod | None = None
+
+
 class Names:
-    """The names that are known so far. One thread uses it."""
+    """The names that are known so far. One thread uses it, but for ``asked``, which another one empties."""
 
     def __init__(self) -> None:
         self._containers: dict[str, Container] = {}
         self._pods: dict[str, Pod] = {}
         self.version = 0
+        self.asked: deque[str] = deque(maxlen=MAX_NAMES)
+        self._once: dict[str, None] = {}  # asked for, whatever came of it
 
     def learn(self, containers: Mapping[str, Container], pods: Mapping[str, Pod]) -> None:
         """Take over what was found. Those that are gone keep their names."""
@@ -61,7 +72,12 @@ class Names:
     def tell(self, cgroup: str | None, unit: str | None, place: Place) -> Home:
         """A home in names, as far as they are known."""
         container = self._containers.get(place.container or "", Container())
-        pod = self._pods.get(place.pod_uid or container.pod_uid or "")
+        uid = place.pod_uid or container.pod_uid
+        pod = self._pods.get(uid or "")
+        if place.container and place.container not in self._containers:
+            self._ask(place.container)
+        if uid and pod is None:
+            self._ask(uid)
         return Home(
             cgroup=cgroup,
             unit=unit,
@@ -75,3 +91,11 @@ class Names:
             priority=pod.priority if pod else None,
             slo_tier=pod.slo_tier if pod else None,
         )
+
+    def _ask(self, key: str) -> None:
+        if key in self._once:
+            return
+        if len(self._once) >= 2 * MAX_NAMES:
+            self._once.clear()
+        self._once[key] = None
+        self.asked.append(key)
