@@ -15,6 +15,7 @@ from starlette.responses import Response
 from linnix.cognitod.api import params, sse, wire
 from linnix.cognitod.api.context import context
 from linnix.cognitod.api.errors import Json, bad_request
+from linnix.cognitod.api.rows import container, k8s
 from linnix.cognitod.hub import Filter, Subscription
 from linnix.cognitod.model import Alert, Finding
 from linnix.insight.classes import SEVERITIES
@@ -43,6 +44,10 @@ def _common(alert: Alert) -> dict[str, Any]:
         "comm": finding.comm,
         "class_": finding.cls,
         "evidence": dict(finding.evidence),
+        "cgroup": alert.home.cgroup,
+        "unit": alert.home.unit,
+        "container": container(alert.home),
+        "k8s": k8s(alert.home),
     }
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from linnix.cognitod.api.wire.processes import Container, K8s
+
 
 class System(msgspec.Struct, kw_only=True):
     """The host's totals."""
@@ -60,6 +62,10 @@ class Alert(msgspec.Struct, kw_only=True):
     comm: str | None
     class_: str = msgspec.field(name="class")
     evidence: dict[str, float]
+    cgroup: str | None
+    unit: str | None
+    container: Container | None
+    k8s: K8s | None
 
 
 class TimelineEntry(msgspec.Struct, kw_only=True):
@@ -76,6 +82,10 @@ class TimelineEntry(msgspec.Struct, kw_only=True):
     comm: str | None
     class_: str = msgspec.field(name="class")
     evidence: dict[str, float]
+    cgroup: str | None
+    unit: str | None
+    container: Container | None
+    k8s: K8s | None
 
 
 class InsightMetrics(msgspec.Struct):
