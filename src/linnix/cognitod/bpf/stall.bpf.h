@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * What the blame programs for IO and memory share: the ring, the books, and who somebody is.
+ *
+ * The including source sets STALLS_BYTES, the size of its ring. Nobody is woken: user space comes once a second.
+ */
+#ifndef LINNIX_STALL_BPF_H
+#define LINNIX_STALL_BPF_H
+
+#include "linnix_core.bpf.h"
+#include "stall.h"
+#include "task.bpf.h"
+#include "read.bpf.h"
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+/* Cgroups nested deeper are told only up to here. */
+#define MAX_DEPTH 16
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, STALLS_BYTES);
+} stalls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct linnix_stall_books);
+} books SEC(".maps");
+
+/* Waits that have not ended, by thread: the record as it will be sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct linnix_stall);
+} open_waits SEC(".maps");
+
+/* Cgroups whose parent was told in this epoch. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u64);
+} told_cgroups SEC(".maps");
+
+static __always_inline struct linnix_stall_books *my_books(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&books, &zero);
+}
+
+/* The current process, in the fields of a record that say who. Not for interrupts: there it is whoever was there. */
+static __always_inline void name_current(struct linnix_stall *record)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 ids = bpf_get_current_pid_tgid();
+
+	record->start_ns = peek_start_ns(task);
+	record->cgroup_id = peek_cgroup_id(task);
+	record->pid = ids >> 32;
+	record->tid = ids;
+}
+
+/* `record` is on the stack or in a map; a ring that is full costs a record and a line in the books. */
+static __always_inline bool tell(struct linnix_stall *record)
+{
+	struct linnix_stall *place = bpf_ringbuf_reserve(&stalls, sizeof(*place), 0);
+	struct linnix_stall_books *mine;
+
+	if (place) {
+		*place = *record;
+		bpf_ringbuf_submit(place, BPF_RB_NO_WAKEUP);
+		return true;
+	}
+	mine = my_books();
+	if (!mine || record->kind >= LINNIX_STALL_KINDS)
+		return false;
+	__sync_fetch_and_add(&mine->lost[record->kind], 1);
+	if (record->kind == LINNIX_STALL_WAIT)
+		__sync_fetch_and_add(&mine->lost_wait_ns, record->ts_ns - record->begin_ns);
+	return false;
+}
+
+/* Tell once what a cgroup is part of, up to but without the root. */
+static __always_inline void tell_cgroups(struct task_struct *task)
+{
+	struct cgroup *group = task->cgroups->dfl_cgrp;
+	struct linnix_stall record = {};
+
+	for (int level = 0; level < MAX_DEPTH; level++) {
+		struct cgroup_subsys_state *above = group->self.parent;
+		__u64 id = group->kn->id, parent;
+
+		if (!above || bpf_map_lookup_elem(&told_cgroups, &id))
+			return;
+		group = above->cgroup;
+		parent = group->kn->id;
+		record.kind = LINNIX_STALL_CGROUP;
+		record.cgroup_id = id;
+		record.key = parent;
+		if (!tell(&record))
+			return;
+		bpf_map_update_elem(&told_cgroups, &id, &parent, 0);
+	}
+}
+
+/* Of sched_switch: the previous task does not want to run. Its state is an argument since 5.19, 9c2136be0878
+ * "sched/tracing: Append prev_state to tp args instead"; read from the task it may be that of a wake-up already, which
+ * before 5.14 could not be told from sleeping either. Of kernels in between, none is maintained for long but 5.15. */
+static __always_inline bool fell_asleep(__u64 *ctx)
+{
+	if (ctx[0] & 1) /* preempted */
+		return false;
+	if (field_exists(struct task_struct___before_5_14, state))
+		return ((struct task_struct___before_5_14 *)stay_here((void *)ctx[1]))->state;
+	return (__u32)ctx[3];
+}
+
+/* Fill in who, and begin. */
+static __always_inline void begin_wait(struct task_struct *task, struct linnix_stall *wait)
+{
+	__u32 tid = task->pid;
+	struct linnix_stall_books *mine;
+
+	wait->begin_ns = bpf_ktime_get_ns();
+	wait->start_ns = task->group_leader->start_boottime;
+	wait->cgroup_id = task_cgroup_id(task);
+	wait->pid = task->tgid;
+	wait->tid = tid;
+	wait->cpu = bpf_get_smp_processor_id();
+	tell_cgroups(task);
+	if (!bpf_map_update_elem(&open_waits, &tid, wait, 0))
+		return;
+	mine = my_books();
+	if (mine)
+		__sync_fetch_and_add(&mine->unseen_waits, 1);
+}
+
+static __always_inline void end_wait(__u32 tid, struct linnix_stall *wait)
+{
+	wait->ts_ns = bpf_ktime_get_ns();
+	tell(wait);
+	bpf_map_delete_elem(&open_waits, &tid);
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The record in which the blame programs for IO and memory tell what happened. `kernel/stalls.py` mirrors it, and
+ * tests/layout/test_stall_layout.py proves the two equal.
+ *
+ * One size for all kinds, so that a ring of them is an array. Times are CLOCK_MONOTONIC.
+ */
+#ifndef LINNIX_STALL_H
+#define LINNIX_STALL_H
+
+enum linnix_stall_kind {
+	LINNIX_STALL_WAIT = 0,	  /* a thread waited from begin_ns to ts_ns */
+	LINNIX_STALL_ISSUE = 1,	  /* a request went to its device at ts_ns */
+	LINNIX_STALL_DONE = 2,	  /* the device gave a request back at ts_ns */
+	LINNIX_STALL_ALLOC = 3,	  /* a process took `amount` pages between begin_ns and ts_ns */
+	LINNIX_STALL_CGROUP = 4,  /* the parent of cgroup_id is `key` */
+	LINNIX_STALL_KINDS = 5,
+};
+
+/* Why a thread waited. */
+enum linnix_stall_cause {
+	LINNIX_CAUSE_IO = 0,	      /* slept in iowait */
+	LINNIX_CAUSE_RECLAIM = 1,     /* freed pages for itself, because the host or its node had none */
+	LINNIX_CAUSE_OWN_LIMIT = 2,   /* freed pages of its own memory cgroup, or slept for it */
+	LINNIX_CAUSE_COMPACTION = 3,  /* moved pages to make a large one */
+	LINNIX_CAUSE_REFAULT = 4,     /* waited for a page that had been evicted a moment ago */
+};
+
+struct linnix_stall {
+	__u64 ts_ns;
+	__u64 begin_ns;
+	__u64 start_ns;	 /* boot time of the thread-group leader of who waited, issued or allocated */
+	__u64 cgroup_id; /* cgroup2 id of the same */
+	__u64 key;	 /* issue, done: names the request; cgroup: the parent; wait: CPU time used since the last wait */
+	__u32 pid;
+	__u32 tid;
+	__u32 dev;    /* kernel's dev_t of the whole disk; wait: 0 when none was found */
+	__u32 amount; /* issue: bytes; alloc: pages */
+	__u32 cpu;    /* wait: where it began */
+	__u8 kind;
+	__u8 cause;    /* wait */
+	__u8 inferred; /* issue: the owner is a conclusion, not an observation */
+	__u8 op;       /* issue: REQ_OP_* */
+};
+
+/* One CPU's account of what found no room. */
+struct linnix_stall_books {
+	__u64 lost[LINNIX_STALL_KINDS]; /* records */
+	__u64 lost_wait_ns;	        /* in lost wait records */
+	__u64 unseen_waits;	        /* waits that found no room in the map of open ones, so that nobody knows how long */
+};
+
+#endif

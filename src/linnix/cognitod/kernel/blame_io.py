@@ -1,0 +1,163 @@
+"""Who waits for block devices, and whose requests they serve meanwhile (bpf/blame_io.bpf.c).
+
+Owns the requests in flight and the choice of device for each wait. Refuses to guess: a wait that belongs to no device,
+and service to requests whose owner nobody saw, are charged to nobody. Invariant: owners that were observed and owners
+that were inferred are different owners, so that no row mixes the two.
+
+A device with several requests in flight serves all of them: its time is split equally among them, whatever their size.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.events import Array, ProbeState
+from linnix.cognitod.kernel.charge import UNKNOWN, Ints, Use
+from linnix.cognitod.kernel.pairs import NOBODY, OWNER, Waits, number_rows, pair
+from linnix.cognitod.kernel.preflight import parse_release
+from linnix.cognitod.kernel.stalls import DONE, ISSUE, RECORD, Seen, Stalls
+from linnix.cognitod.model import RESOURCES, StallReading
+
+#: STALLS_BYTES in bpf/blame_io.bpf.c.
+RING_BYTES = 4 << 20
+#: Since when pages are dirtied as folios: see handle_dirty_page.
+_FOLIOS = (5, 16)
+
+_PROGRAMS = (
+    "handle_getrq",
+    "handle_frontmerge",
+    "handle_issue",
+    "handle_complete",
+    "handle_requeue",
+    "handle_inode_start",
+    "handle_inode_end",
+    "handle_wakeup",
+    "handle_waking",
+    "handle_switch",
+)
+#: Bytes of key and value.
+_MAPS = {
+    "owners": (8, RECORD.itemsize),
+    "flushers": (4, RECORD.itemsize),
+    "dirtiers": (8, RECORD.itemsize),
+    "writing": (4, 8),
+    "threads": (4, 32),
+}
+_OWNER = ("inferred", "cgroup_id", "start_ns", "pid")
+
+
+class BlameIo:
+    """A meter of ``io``. On the ingest thread, except ``state``."""
+
+    name = "blame_io"
+    resource = "io"
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        new = parse_release(platform.release()) >= _FOLIOS
+        dirty, other = ("handle_dirty", "handle_dirty_page") if new else ("handle_dirty_page", "handle_dirty")
+        probe = ProbeState(name=self.name, what="who waits for whose block IO", programs=(dirty, *_PROGRAMS))
+        self._environ = environ
+        self._stalls = Stalls(probe, "blame_io.bpf.o", RING_BYTES, _MAPS, unloaded=(other,))
+        self._waits = Waits()
+        self._in_flight = np.empty(0, RECORD)  # issues
+        self._late = np.empty(0, RECORD)
+        self._last_ns = 0
+        #: The requests issued in the last interval that was collected: dtype RECORD.
+        self.issued = np.empty(0, RECORD)
+
+    def load(self) -> None:
+        """Open and verify the programs; ``KernelError`` where this kernel cannot have them."""
+        self._stalls.load(self._environ)
+
+    def attach(self) -> None:
+        """Begin a new epoch. ``KernelError``."""
+        self._stalls.attach()
+        self._waits, self._in_flight, self._late = Waits(), np.empty(0, RECORD), np.empty(0, RECORD)
+        self._last_ns = self._stalls.began_ns
+
+    def detach(self) -> None:
+        """End the epoch."""
+        self._stalls.detach()
+
+    def close(self) -> None:
+        """Detach and free. Idempotent."""
+        self._stalls.close()
+
+    def state(self) -> ProbeState:
+        """Its line in the table of probes."""
+        return self._stalls.state
+
+    def collect(self, now_ns: int) -> StallReading | None:
+        """Everything since the last collect of this epoch; None when not attached.
+
+        ``now_ns`` is CLOCK_MONOTONIC. A wait that goes on is told up to ``now_ns``, the rest of it later.
+        """
+        if not self._stalls.attached:
+            return None
+        seen = self._stalls.look(now_ns)
+        begin_ns, self._last_ns = self._last_ns, now_ns
+        parts = self._waits.take(seen, now_ns)
+        waited_ns = int((parts["end_ns"] - parts["begin_ns"]).sum())
+        served = self._serve(seen, begin_ns, now_ns)
+        lost_ns = seen.lost_wait_ns
+        if seen.lost[ISSUE] or seen.lost[DONE]:
+            # what was in flight is not known any more: better nobody than the wrong one
+            self._in_flight = self._in_flight[:0]
+            lost_ns += waited_ns
+            served = served[:0]
+        devices, source = _choose_device(served, parts)
+        first, owner = number_rows(*(served[name].astype(np.int64) for name in _OWNER))
+        owner[served["pid"] == 0] = UNKNOWN
+        owners = np.zeros(len(first), OWNER)
+        for name in _OWNER:
+            owners[name] = served[name][first]
+        uses = [
+            Use(served["begin_ns"][mine].astype(np.int64), served["ts_ns"][mine].astype(np.int64), owner[mine])
+            for mine in (served["dev"] == dev for dev in devices)
+        ]
+        pairs = pair(parts, source, uses, owners, self._stalls.parents, RESOURCES.index(self.resource))
+        return StallReading(
+            resource=self.resource,
+            begin_ns=begin_ns,
+            end_ns=now_ns,
+            pairs=pairs,
+            waited_ns=waited_ns + seen.lost_wait_ns,
+            attributed_ns=int(pairs["task_ns"].sum()),
+            lost_ns=lost_ns,
+        )
+
+    def _serve(self, seen: Seen, begin_ns: int, now_ns: int) -> Array:
+        """Requests served between the two moments: issues whose ``begin_ns`` and ``ts_ns`` say from when to when."""
+        told = np.concatenate((self._late, seen.records[np.isin(seen.records["kind"], (ISSUE, DONE))]))
+        is_late = told["ts_ns"] > now_ns
+        told, self._late = told[~is_late], told[is_late]
+        self.issued = told[told["kind"] == ISSUE]
+        told = np.concatenate((self._in_flight, told))
+        told = told[np.lexsort((told["ts_ns"], told["key"]))]
+        same = np.append(told["key"][1:] == told["key"][:-1], False)  # the next record is of the same request
+        is_issue = told["kind"] == ISSUE
+        after = np.append(told["ts_ns"][1:], 0)
+        served = told[is_issue]
+        served["begin_ns"] = np.maximum(served["ts_ns"], begin_ns)
+        ended = same[is_issue]
+        self._in_flight = served[~ended]
+        served["ts_ns"] = np.where(ended, after[is_issue], now_ns)
+        # Issued before this epoch, or before records were lost: in flight all the while, and nobody knows whose.
+        first = np.append(True, ~same[:-1])[: len(told)]
+        unknown = told[first & ~is_issue]
+        unknown["begin_ns"], unknown["pid"] = begin_ns, 0
+        return np.concatenate((served, unknown))
+
+
+def _choose_device(served: Array, parts: Array) -> tuple[NDArray[np.uint32], Ints]:
+    """The devices that served anything, and for each part of a wait which of them it waited for."""
+    devices = np.unique(served["dev"])
+    if not len(devices):
+        return devices, np.full(len(parts), NOBODY, np.int64)
+    place = np.minimum(np.searchsorted(devices, parts["dev"]), len(devices) - 1)
+    return devices, np.where(devices[place] == parts["dev"], place, NOBODY)

@@ -1,0 +1,195 @@
+"""The records of ``bpf/stall.h``, and the life of an object that writes them: load once, attach and detach often.
+
+Owns epochs: what an epoch sees begins with its attach. Refuses to charge anybody: that is ``blame_io`` and
+``blame_memory``. Invariant: no record, no map entry and no open wait of an earlier epoch is seen in a later one.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from linnix.cognitod.events import Array, ProbeState
+from linnix.cognitod.kernel import preflight
+from linnix.cognitod.kernel.errors import KernelError
+from linnix.cognitod.kernel.libbpf import Library, Object
+from linnix.cognitod.kernel.ring import MappedRing
+
+#: ``struct linnix_stall``.
+RECORD = np.dtype(
+    [
+        ("ts_ns", "<u8"),
+        ("begin_ns", "<u8"),
+        ("start_ns", "<u8"),
+        ("cgroup_id", "<u8"),
+        ("key", "<u8"),
+        ("pid", "<u4"),
+        ("tid", "<u4"),
+        ("dev", "<u4"),
+        ("amount", "<u4"),
+        ("cpu", "<u4"),
+        ("kind", "u1"),
+        ("cause", "u1"),
+        ("inferred", "u1"),
+        ("op", "u1"),
+    ]
+)
+#: ``enum linnix_stall_kind``.
+WAIT, ISSUE, DONE, ALLOC, CGROUP = range(5)
+KINDS = 5
+#: ``enum linnix_stall_cause``.
+IO, RECLAIM, OWN_LIMIT, COMPACTION, REFAULT = range(5)
+
+#: ``struct linnix_stall_books``.
+BOOKS = np.dtype([("lost", "<u8", (KINDS,)), ("lost_wait_ns", "<u8"), ("unseen_waits", "<u8")])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a ring held, what is still being waited for, and what was lost since the last look."""
+
+    records: Array  # dtype RECORD, in ring order, all kinds but CGROUP
+    open: Array  # dtype RECORD, ts_ns is 0
+    lost: dict[int, int]  # records by kind
+    lost_wait_ns: int
+
+
+class Stalls:
+    """One such object. On the ingest thread, except ``state``."""
+
+    def __init__(
+        self,
+        probe: ProbeState,
+        file: str,
+        ring_bytes: int,
+        maps: Mapping[str, tuple[int, int]],
+        unloaded: tuple[str, ...] = (),
+    ) -> None:
+        """``maps``: hashes to empty for a new epoch, with bytes of key and value; ``unloaded``: of other kernels."""
+        self.state = replace(probe, state="idle", reason="not loaded yet")
+        self._file, self._ring_bytes, self._unloaded = file, ring_bytes, unloaded
+        self._maps = {"open_waits": (4, RECORD.itemsize), "told_cgroups": (8, 8), **maps}
+        self._object: Object | None = None
+        self._ring: MappedRing | None = None
+        self._books = np.zeros((), BOOKS)
+        self.began_ns = 0
+        self.parents: dict[int, int] = {}
+
+    def load(self, environ: Mapping[str, str] = os.environ) -> None:
+        """Open and verify; ``KernelError``. Loaded already: nothing."""
+        if self._object is not None:
+            return
+        try:
+            failed = [check for check in preflight.checks(environ) if not check.ok]
+            if failed:
+                raise KernelError(*(str(check) for check in failed))
+            with suppress(ValueError, OSError):  # needed before 5.11, see sight.open_sight
+                resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            self._object = self._open(environ)
+        except KernelError as error:
+            self.state = replace(self.state, state="failed", reason="; ".join(error.reasons))
+            raise
+        self.state = replace(self.state, state="idle", reason="loaded, not attached")
+
+    def _open(self, environ: Mapping[str, str]) -> Object:
+        found = Object(Library(), preflight.object_dir(environ) / self._file)
+        try:
+            for program in self._unloaded:
+                found.set_autoload(program, False)
+            found.load()
+        except KernelError:
+            found.close()
+            raise
+        return found
+
+    @property
+    def attached(self) -> bool:
+        """Whether an epoch is going on."""
+        return self._ring is not None
+
+    def attach(self) -> None:
+        """Begin an epoch; ``KernelError``, and then nothing is attached."""
+        if self._object is None:
+            raise KernelError(f"{self.state.name} is not loaded: {self.state.reason}")
+        if self._ring is not None:
+            raise ValueError(f"{self.state.name} is attached already")
+        began_ns = time.monotonic_ns()
+        for name, sizes in self._maps.items():
+            key, value = (np.dtype((np.void, size)) for size in sizes)
+            self._object.read_hash(self._object.map_fd(name), key, value, take=True)
+        ring = MappedRing(self._object.map_fd("stalls"), self._ring_bytes, RECORD)
+        ring.drain()
+        self._books = self._read_books(self._object)
+        self.parents = {}
+        try:
+            for program in self.state.programs:
+                self._object.attach(program)
+        except KernelError as error:
+            self._object.detach()
+            ring.close()
+            self.state = replace(self.state, state="failed", reason="; ".join(error.reasons))
+            raise
+        self._ring, self.began_ns = ring, time.monotonic_ns()
+        self.state = replace(
+            self.state,
+            state="on",
+            reason="",
+            attach_ms=(self.began_ns - began_ns) / 1e6,
+            attachments=self.state.attachments + 1,
+        )
+
+    def _read_books(self, found: Object) -> Array:
+        cpus = np.frombuffer(found.read_per_cpu(found.map_fd("books"), 0, BOOKS.itemsize), BOOKS)
+        books = np.zeros((), BOOKS)
+        for name in BOOKS.names or ():
+            books[name] = cpus[name].sum(axis=0)
+        return books
+
+    def look(self, now_ns: int) -> Seen:
+        """Take everything out of the ring; waits that began after ``now_ns`` are left for the next look."""
+        if self._object is None or self._ring is None:
+            raise ValueError(f"{self.state.name} is not attached")
+        # Open waits first: one that ends in between is then in the ring, and told twice rather than never.
+        _, waits = self._object.read_hash(self._object.map_fd("open_waits"), np.dtype("<u4"), RECORD)
+        records = self._ring.drain()
+        groups = records["kind"] == CGROUP
+        told = records[groups]
+        self.parents.update(zip(told["cgroup_id"].tolist(), told["key"].tolist(), strict=True))
+        books = self._read_books(self._object)
+        lost = (books["lost"] - self._books["lost"]).tolist()
+        lost_wait_ns = int(books["lost_wait_ns"] - self._books["lost_wait_ns"])
+        self._books = books
+        self._refresh()
+        return Seen(records[~groups], waits[waits["begin_ns"] < now_ns], dict(enumerate(lost)), lost_wait_ns)
+
+    def _refresh(self) -> None:
+        assert self._object is not None
+        runs, run_ns = self._object.run_stats(self.state.programs)
+        now_ns = time.monotonic_ns()
+        attached_s = self.state.attached_s + (now_ns - self.began_ns) / 1e9
+        self.began_ns = now_ns
+        self.state = replace(self.state, runs=runs, run_ns=run_ns, attached_s=attached_s)
+
+    def detach(self) -> None:
+        """End the epoch and give its memory back. Not attached: nothing."""
+        if self._object is None or self._ring is None:
+            return
+        self._refresh()
+        self._object.detach()
+        self._ring.close()
+        self._ring = None
+        self.state = replace(self.state, state="idle", reason="loaded, not attached")
+
+    def close(self) -> None:
+        """Detach and free. Idempotent."""
+        self.detach()
+        if self._object is not None:
+            self._object.close()
+            self._object = None
+            self.state = replace(self.state, state="idle", reason="closed")
