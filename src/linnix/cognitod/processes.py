@@ -55,7 +55,7 @@ class Table(Slots):
         known = slots >= 0
         self.totals.stale += int(len(events) - np.count_nonzero(known))
         of_kind = [np.flatnonzero(known & (events["kind"] == kind)) for kind in Kind]
-        at, told = slots[known], events[known]
+        at, told = slots[known], events.compress(known)
         for name in ("ppid", "parent_start_ns", "uid", "gid", "cgroup_id", "comm"):
             self._rows[name][at] = told[name]  # in ring order, so the last one stays
         self._rows["last_ts_ns"][at] = told["ts_ns"]
@@ -101,7 +101,7 @@ class Table(Slots):
         g_slot = np.where((holder >= 0) & (held_start == g_start), holder, -1)
         is_new = (first < n) & (g_slot < 0) & ~((holder >= 0) & (held_start > g_start))
         fresh = np.flatnonzero(is_new)
-        opening = events[first[fresh]]
+        opening = events.take(first[fresh])
         g_slot[fresh] = self._add(opening["pid"], opening["start_ns"])
         self.totals.missed_forks += int(np.count_nonzero(opening["kind"] != Kind.FORK))
 
@@ -147,7 +147,7 @@ class Table(Slots):
         self, events: Array, slots: Index, which: Index
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Index]:
         """Masks over ``events`` of short jobs and of failures, and the parents of the short jobs."""
-        at, told, rows = slots[which], events[which], self._rows
+        at, told, rows = slots[which], events.take(which), self._rows
         self.totals.missed_exits -= int(np.count_nonzero(self._hidden["assumed"][at]))
         self._hidden["assumed"][at] = False
         self._bury(at, told["ts_ns"])
@@ -219,14 +219,15 @@ class Table(Slots):
         self._rows["last_ts_ns"][made] = now_ns
         self.totals.missed_forks += len(made) if self._samples > 1 else 0
 
-        rows, slots = rows[slots >= 0], slots[slots >= 0]
+        rows, slots = rows.compress(slots >= 0), slots[slots >= 0]
         self._hidden["seen"][slots] = self._samples
         self._revive(slots)
         living = self._rows["alive"][slots]
         zombies = slots[~living & (rows["state"] == b"Z")]
         self._rows["state"][zombies] = b"Z"
-        self._usage(slots[living], rows[living], now_ns, mem_total_bytes, swap_total_bytes)
-        self._own_and_parents(made, rows[np.isin(slots, made)])
+        self._usage(slots[living], rows.compress(living), now_ns, mem_total_bytes, swap_total_bytes)
+        if len(made):
+            self._own_and_parents(made, rows.compress(np.isin(slots, made)))
         self._take_texts(texts, np.full(len(texts), -1, np.intp))
 
         top = self._slots.top

@@ -36,9 +36,9 @@ class Growth:
     def observe(self, view: View) -> list[Hit]:
         """A hit for each process that grew by more than the threshold, in most parts of the window."""
         rows = view.living
-        rows = rows[(rows["rss_bytes"] >= self._params.threshold * MIB / 4) & ~rows["kthread"]]
+        rows = rows.compress((rows["rss_bytes"] >= self._params.threshold * MIB / 4) & ~rows["kthread"])
         if len(rows) > _TRACKED:
-            rows = rows[np.argsort(rows["rss_bytes"], kind="stable")[-_TRACKED:]]
+            rows = rows.take(np.argsort(rows["rss_bytes"], kind="stable")[-_TRACKED:])
         seen: dict[Identity, deque[tuple[int, int]]] = {}
         hits = []
         for row, key, rss in zip(rows, identities(rows), rows["rss_bytes"].tolist(), strict=True):

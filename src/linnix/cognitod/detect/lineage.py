@@ -26,7 +26,7 @@ class Lineage:
     """The tree of one set of rows, dtype ROW, living and exited."""
 
     def __init__(self, rows: Rows) -> None:
-        self.rows = rows[np.lexsort((rows["start_ns"], rows["pid"]))]
+        self.rows = rows.take(np.lexsort((rows["start_ns"], rows["pid"])))
         self._pids = np.ascontiguousarray(self.rows["pid"])
         self._starts = np.ascontiguousarray(self.rows["start_ns"])
         parents = self.indices(self.rows["ppid"], self.rows["parent_start_ns"])

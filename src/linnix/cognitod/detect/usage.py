@@ -50,7 +50,7 @@ class ProcessCpu:
     def observe(self, view: View) -> list[Hit]:
         """A hit for each process above for long enough."""
         rows = view.living
-        above = rows[(rows["cpu_pct"] > self._params.threshold) & ~rows["kthread"]]
+        above = rows.compress((rows["cpu_pct"] > self._params.threshold) & ~rows["kthread"])
         keys = identities(above)
         held = self._held.update(keys, view.now_ns)
         hits = []
@@ -196,7 +196,7 @@ class Zombies:
 
     def observe(self, view: View) -> list[Hit]:
         """One hit while there have been more for long enough."""
-        zombies = view.rows[view.rows["state"] == b"Z"]
+        zombies = view.rows.compress(view.rows["state"] == b"Z")
         held = self._held.update([None] if len(zombies) > self._params.threshold else [], view.now_ns)
         if not held:
             return []

@@ -37,7 +37,7 @@ class View:
     @cached_property
     def living(self) -> Rows:
         """Processes that run now."""
-        living: Rows = self.rows[self.rows["alive"]]
+        living: Rows = self.rows.compress(self.rows["alive"])
         return living
 
     @cached_property
@@ -50,7 +50,7 @@ class View:
         """Lineage of the living and of the dead who forked lately: what a fork tree hangs together by. Childless dead
         are left out, because after a storm there are tens of thousands of them.
         """
-        return Lineage(self.rows[self.rows["alive"] | (self.rows["forks"] > 0)])
+        return Lineage(self.rows.compress(self.rows["alive"] | (self.rows["forks"] > 0)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def sum_threads(tasks: Array) -> Array:
     gone = tasks["state"] & (_ZOMBIE | _DEAD) != 0
     # by process; within it the leader first, then its threads in order
     order = np.lexsort((tid, tid != pid, pid))
-    tasks, pid, gone = tasks[order], pid[order], gone[order]
+    tasks, pid, gone = tasks.take(order), pid[order], gone[order]
     first = np.flatnonzero(np.concatenate(([True], pid[1:] != pid[:-1])))
     # where the first is gone and another lives, that one's place: the smallest index of a living thread
     place = np.arange(len(tasks))
