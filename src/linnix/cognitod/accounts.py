@@ -12,7 +12,7 @@ import mmap
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.events import COUNTERS, PROCESS, UNKNOWN_ADJ, UNKNOWN_FILES, Array
+from linnix.cognitod.events import COUNTERS, UNKNOWN_ADJ, UNKNOWN_FILES, Array
 from linnix.cognitod.handles import Index
 from linnix.cognitod.model import UNKNOWN, UNKNOWN_NICE, USAGE, Rows
 
@@ -60,7 +60,11 @@ def oom_scores(told: Array, mem_total_bytes: int, swap_total_bytes: int) -> NDAr
     """
     page = mmap.PAGESIZE
     total = max((mem_total_bytes + swap_total_bytes) // page, 1)
-    pgtables, swap, adj = told["pgtables_bytes"].view(np.int64), told["swap_bytes"].view(np.int64), told["oom_score_adj"]
+    pgtables, swap, adj = (
+        told["pgtables_bytes"].view(np.int64),
+        told["swap_bytes"].view(np.int64),
+        told["oom_score_adj"],
+    )
     pages = told["rss_bytes"].view(np.int64) // page + swap // page + pgtables // page
     badness = pages + adj.astype(np.int64) * (total // 1000)
     scaled = (np.abs(badness) * 1000 // total) * np.sign(badness)  # C divides towards zero
@@ -124,7 +128,9 @@ class Accounts:
         grown[(counted[:, :_RATED] == UNKNOWN) | unrated[:, np.newaxis]] = np.nan
         numbers[slots, _KEPT] = now
         usage.view("<f4").reshape(len(usage), -1)[slots, _RATES] = grown
-        self._split(slots, cpu_ns.astype(np.int64), told["utime_ns"].astype(np.int64), told["stime_ns"].astype(np.int64))
+        self._split(
+            slots, cpu_ns.astype(np.int64), told["utime_ns"].astype(np.int64), told["stime_ns"].astype(np.int64)
+        )
         for name in ("open_files", "oom_score_adj", "nice"):
             usage[name][slots] = told[name]
         usage["oom_score"][slots] = oom_scores(told, mem_total_bytes, swap_total_bytes)
@@ -137,7 +143,8 @@ class Accounts:
 
     def of(self, slots: Index) -> Rows:
         """The rows of these slots; a copy."""
-        return self._usage[slots]
+        usage: Rows = self._usage.take(slots)
+        return usage
 
     def _delay(self, slots: Index, seen: Amounts, total: Amounts) -> Amounts:
         """Run-queue delay of all threads there ever were, as far as samples saw it.

@@ -6,19 +6,30 @@ import mmap
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from linnix.cognitod.events import ARGV_LEN, EXEC_TEXT, PROCESS
+from linnix.cognitod.events import ARGV_LEN, EXEC_TEXT, PROCESS, UNKNOWN
 from linnix.cognitod.host.cgroup import Cgroups
-from linnix.cognitod.host.scan import TICK_NS, Scanner, parse_stat, read_text
+from linnix.cognitod.host.more import More
+from linnix.cognitod.host.scan import AGAIN_EVERY, TICK_NS, Scanner, Stat, parse_stat, read_text
 
-STAT = b"%d (%s) %s 3 42 42 0 -1 %d 0 0 0 0 150 50 9 9 20 0 4 0 123456 999999 77 18446744073709551615 1 1 0\n"
+STAT = b"%d (%s) %s 3 42 42 0 -1 %d 101 0 7 0 150 50 9 9 20 -5 4 0 123456 999999 77 18446744073709551615 1 1 0\n"
 
 
-def add(proc: Path, pid: int, comm: bytes = b"x", state: bytes = b"S", flags: int = 0x400000, group: str = "") -> Path:
+def add(
+    proc: Path,
+    pid: int,
+    comm: bytes = b"x",
+    state: bytes = b"S",
+    flags: int = 0x400000,
+    group: str = "",
+    threads: int = 4,
+) -> Path:
     folder = proc / str(pid)
-    folder.mkdir(parents=True)
-    (folder / "stat").write_bytes(STAT % (pid, comm, state, flags))
+    folder.mkdir(parents=True, exist_ok=True)
+    line = STAT % (pid, comm, state, flags)
+    (folder / "stat").write_bytes(line.replace(b" -5 4 0 ", b" -5 %d 0 " % threads))
     if group:
         (folder / "cgroup").write_text(f"0::{group}\n")
     return folder
@@ -26,21 +37,102 @@ def add(proc: Path, pid: int, comm: bytes = b"x", state: bytes = b"S", flags: in
 
 @pytest.mark.parametrize("comm", [b"x", b"a b", b") R 1 1 (", b"((", b"))", b"\n", b"\xff\x1b[2J", b""])
 def test_a_line_is_parsed_whatever_the_process_calls_itself(comm: bytes) -> None:
-    assert parse_stat(42, STAT % (42, comm, b"R", 0), 1000, 100, 7) == (
-        123456 * TICK_NS,
-        200 * TICK_NS,
-        77 * mmap.PAGESIZE,
-        7,
-        42,
-        3,
-        1000,
-        100,
-        4,
-        False,
-        b"R",
-        b"",
-        comm,
+    assert parse_stat(STAT % (42, comm, b"R", 0)) == Stat(
+        start_ns=123456 * TICK_NS,
+        utime_ns=150 * TICK_NS,
+        stime_ns=50 * TICK_NS,
+        min_flt=101,
+        maj_flt=7,
+        rss_bytes=77 * mmap.PAGESIZE,
+        ppid=3,
+        threads=4,
+        nice=-5,
+        kthread=False,
+        state=b"R",
+        comm=comm,
     )
+
+
+STATUS = b"""Name:\tVmSwap:\t99 kB
+VmPTE:\t      44 kB
+RssAnon:\t     100 kB
+RssFile:\t     200 kB
+RssShmem:\t     8 kB
+VmSwap:\t      16 kB
+voluntary_ctxt_switches:\t31
+nonvoluntary_ctxt_switches:\t37
+"""
+IO = b"rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 512\n"
+
+
+def tell_more(folder: Path, switches: int = 31) -> None:
+    (folder / "status").write_bytes(STATUS.replace(b"31", b"%d" % switches))
+    (folder / "io").write_bytes(IO)
+    (folder / "schedstat").write_bytes(b"1000 41 5\n")
+    (folder / "oom_score_adj").write_bytes(b"-300\n")
+
+
+def told(row: np.void) -> dict[str, object]:
+    return {name: row[name].item() for name in More._fields}
+
+
+EVERYTHING = More(
+    run_delay_ns=41,
+    nvcsw=31,
+    nivcsw=37,
+    read_bytes=4096,
+    write_bytes=8192,
+    cancelled_write_bytes=512,
+    rss_file_bytes=200 << 10,
+    rss_anon_bytes=100 << 10,
+    rss_shmem_bytes=8 << 10,
+    swap_bytes=16 << 10,
+    pgtables_bytes=44 << 10,
+    oom_score_adj=-300,
+)._asdict()
+
+
+def test_more_is_told_by_other_files(tmp_path: Path) -> None:
+    tell_more(add(tmp_path, 1, threads=1))
+    (row,) = Scanner(tmp_path).scan()
+
+    assert told(row) == EVERYTHING
+
+
+def test_what_is_told_of_one_thread_is_unknown_of_several(tmp_path: Path) -> None:
+    tell_more(add(tmp_path, 1, threads=2))
+    (row,) = Scanner(tmp_path).scan()
+
+    assert told(row) == EVERYTHING | dict.fromkeys(("run_delay_ns", "nvcsw", "nivcsw"), UNKNOWN)
+
+
+def test_a_kernel_thread_is_known_to_hold_nothing(tmp_path: Path) -> None:
+    tell_more(folder := add(tmp_path, 1, threads=1))
+    (folder / "status").write_bytes(STATUS[STATUS.index(b"voluntary") :])
+    (row,) = Scanner(tmp_path).scan()
+
+    sizes = ("rss_file_bytes", "rss_anon_bytes", "rss_shmem_bytes", "swap_bytes", "pgtables_bytes")
+    assert told(row) == EVERYTHING | dict.fromkeys(sizes, 0)
+
+
+def test_what_no_file_tells_is_unknown_and_not_nothing(tmp_path: Path) -> None:
+    add(tmp_path, 1, threads=1)
+    (row,) = Scanner(tmp_path).scan()
+
+    assert told(row) == More()._asdict()
+
+
+def test_a_process_that_seems_to_sleep_is_asked_for_more_only_now_and_then(tmp_path: Path) -> None:
+    tell_more(folder := add(tmp_path, 1, threads=1))
+    scanner = Scanner(tmp_path)
+    scanner.scan()
+    tell_more(folder, switches=32)
+    seen = [int(scanner.scan()["nvcsw"][0]) for _ in range(AGAIN_EVERY)]
+    tell_more(folder, switches=33)
+    add(tmp_path, 1, state=b"R", threads=1)
+
+    assert (seen[0], seen[-1]) == (31, 32)
+    assert scanner.scan()["nvcsw"].tolist() == [33]
 
 
 def test_rows_are_ordered_by_pid_and_only_of_processes(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What ``/proc/PID/stat`` does not tell of a process: five more files, each asked once.
 
-Owns the formats of ``/proc/PID/{status,io,schedstat,oom_score_adj}`` and the size of ``/proc/PID/fd``. Refuses to guess:
+Owns the formats of ``/proc/PID/{status,io,schedstat,oom_score_adj}`` and the size of its ``fd``. Refuses to guess:
 what a file does not say, or says of one thread of several, is UNKNOWN. Invariant: reading never raises; a process that
 dies meanwhile has the rest unknown.
 """
