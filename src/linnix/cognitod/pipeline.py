@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from linnix.cognitod.detect import Alerts, Engine, facts, tags
 from linnix.cognitod.detect.history import History as Trends
@@ -143,7 +142,7 @@ class Pipeline:
         update = self.table.update(batch)
         self.table.settle(batch.accounts)
         self._count(events, update, now_ns)
-        self._retag(update.changed, now_ns)
+        self._retag(self.table.at(update.changed), now_ns)
         if len(events):
             self.homes.meet(events)
             frames = self._frames(batch, update)
@@ -176,7 +175,7 @@ class Pipeline:
         self._ask_homes(sample.rows, now_ns)
         rows = self.table.rows()
         present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
-        self._retag(rows["slot"][present].astype(np.intp), now_ns)
+        self._retag(rows if present.all() else rows.compress(present), now_ns)
         self._refresh_activity(now_ns)
         self._judge(sample.snapshot, now_ns)
 
@@ -219,19 +218,20 @@ class Pipeline:
             failed_exits_per_s=failed,
         )
 
-    def _retag(self, slots: NDArray[np.intp], now_ns: int) -> None:
-        """Compute the tags of these slots anew, and tell of living processes whose tags changed."""
-        if not len(slots):
-            return
-        rows = self.table.at(slots)
-        before = rows["tags"].copy()
+    def _retag(self, rows: Rows, now_ns: int) -> None:
+        """Compute the tags of these rows anew, and tell of living processes whose tags changed."""
+        before = rows["tags"]
         after = tags.compute(rows, now_ns, self.snapshot.cores if self.snapshot else 1)
-        self.table.set_tags(slots, after)
+        changed = np.flatnonzero(after != before)
+        if not len(changed):
+            return
+        rows, before, after = rows.take(changed), before[changed], after[changed]
+        rows["tags"] = after
+        self.table.set_tags(rows["slot"].astype(np.intp), after)
         news = (rows["alive"] | (rows["state"] == b"Z")) & (((before ^ after) & ~np.uint32(QUIET)) != 0)
         if news.any():
-            rows["tags"] = after
             gained, lost = after & ~before, before & ~after
-            self.hub.publish_tag_change(TagChange(now_ns, rows[news], gained[news], lost[news]))
+            self.hub.publish_tag_change(TagChange(now_ns, rows.compress(news), gained[news], lost[news]))
 
     def _frames(self, batch: Batch, update: Update) -> Frames:
         events = batch.events
@@ -254,8 +254,8 @@ class Pipeline:
         """Ask the detectors about everything since they were last asked."""
         batches, self._unjudged = self._unjudged, []
         self._judged_ns = now_ns
-        events = np.concatenate([batch.events for batch in batches]) if batches else _NO_EVENTS
-        texts = np.concatenate([batch.texts for batch in batches]) if batches else _NO_TEXTS
+        events = _joined([batch.events for batch in batches]) if batches else _NO_EVENTS
+        texts = _joined([batch.texts for batch in batches]) if batches else _NO_TEXTS
         findings = self.engine.observe(events, self.table.rows(), snapshot, self.activity, now_ns, texts)
         for finding in findings:
             if (alert := self._gate.admit(finding, now_ns)) is not None:
@@ -266,6 +266,11 @@ class Pipeline:
                 self.hub.publish_alert(alert)
                 for tell in self._on_alert:
                     tell(alert)
+
+
+def _joined(parts: list[Array]) -> Array:
+    """One after the other; numpy compares the types of records field by field, so a single part is spared that."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 _RATE_OF_KIND = np.array([_EXEC, _FORK, _EXIT], np.intp)  # by events.Kind

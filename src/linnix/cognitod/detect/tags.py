@@ -43,6 +43,14 @@ LEVELS: dict[Tag, Level] = {
 }
 
 _USAGE = int(sum(LEVELS))
+#: The column that each is about, and what of it makes up one unit of its level.
+_COLUMNS = (
+    (Tag.HIGH_CPU, "cpu_pct", 1.0),
+    (Tag.HIGH_MEM, "mem_pct", 1.0),
+    (Tag.MEM_GROWTH, "rss_growth_bytes", _MIB),
+    (Tag.FORK_STORM, "forks", WINDOW_S),
+    (Tag.SHORT_JOB_FLOOD, "short_children", WINDOW_S),
+)
 
 
 def compute(rows: Rows, now_ns: int, cores: int) -> NDArray[np.uint32]:
@@ -50,32 +58,30 @@ def compute(rows: Rows, now_ns: int, cores: int) -> NDArray[np.uint32]:
 
     ``now_ns`` and ``cores`` are part of the interface and do not matter to any tag yet: a core is a core.
     """
-    values: dict[Tag, NDArray[np.float64]] = {
-        Tag.HIGH_CPU: rows["cpu_pct"].astype(np.float64),
-        Tag.HIGH_MEM: rows["mem_pct"].astype(np.float64),
-        Tag.MEM_GROWTH: rows["rss_growth_bytes"] / _MIB,
-        Tag.FORK_STORM: rows["forks"] / WINDOW_S,
-        Tag.SHORT_JOB_FLOOD: rows["short_children"] / WINDOW_S,
-    }
     before, alive = rows["tags"], rows["alive"]
-    usage = np.zeros(len(rows), np.uint32)
-    for tag, level in LEVELS.items():
-        limit = np.where(before & np.uint32(tag), level.off, level.on)
-        usage[values[tag] >= limit] |= np.uint32(tag)
-    tags = np.where(alive, usage, before & np.uint32(_USAGE))
+    tags = np.where(alive, np.uint32(0), before & np.uint32(_USAGE))
+    for tag, column, scale in _COLUMNS:
+        level, values = LEVELS[tag], rows[column]
+        # On most hosts nobody comes near, and then the lower threshold is all that has to be looked at.
+        if len(near := np.flatnonzero(alive & (values >= level.off * scale))):
+            had = (before[near] & np.uint32(tag)) != 0
+            tags[near[had | (values[near] >= level.on * scale)]] |= np.uint32(tag)
 
-    exited = rows["exit_ns"] > 0
-    lived_ns = rows["exit_ns"].astype(np.int64) - rows["first_ns"].astype(np.int64)
-    state = rows["state"]
-    facts: dict[Tag, NDArray[np.bool_]] = {
-        Tag.SHORT_LIVED: exited & (lived_ns < SHORT_NS),
-        Tag.FAILED_EXIT: exited & ((rows["exit_code"] != 0) | (rows["exit_signal"] != 0)),
-        Tag.KILLED: exited & (rows["exit_signal"] != 0),
-        Tag.ZOMBIE: state == b"Z",
-        Tag.BLOCKED: alive & (state == b"D"),
-        Tag.KERNEL_THREAD: rows["kthread"],
-        Tag.OWN: rows["own"],
-    }
-    for tag, holds in facts.items():
-        tags[holds] |= np.uint32(tag)
+    state = rows["state"].view(np.uint8)
+    tags[state == ord("Z")] |= np.uint32(Tag.ZOMBIE)
+    tags[alive & (state == ord("D"))] |= np.uint32(Tag.BLOCKED)
+    tags[rows["kthread"]] |= np.uint32(Tag.KERNEL_THREAD)
+    tags[rows["own"]] |= np.uint32(Tag.OWN)
+    if len(ended := np.flatnonzero(rows["exit_ns"])):
+        tags[ended] |= _ending(rows, ended)
     return tags
+
+
+def _ending(rows: Rows, ended: NDArray[np.intp]) -> NDArray[np.uint32]:
+    """What the way in which these came to their end says of them."""
+    code, signal = rows["exit_code"][ended], rows["exit_signal"][ended]
+    lived_ns = rows["exit_ns"][ended].astype(np.int64) - rows["first_ns"][ended].astype(np.int64)
+    bits = np.where(lived_ns < SHORT_NS, np.uint32(Tag.SHORT_LIVED), np.uint32(0))
+    bits[(code != 0) | (signal != 0)] |= np.uint32(Tag.FAILED_EXIT)
+    bits[signal != 0] |= np.uint32(Tag.KILLED)
+    return bits
