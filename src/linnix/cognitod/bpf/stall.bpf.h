@@ -16,6 +16,22 @@
 /* Cgroups nested deeper are told only up to here. */
 #define MAX_DEPTH 16
 
+/* A bit-field behind any pointer; as read_bits() in linnix_core.bpf.h, with a copy. */
+#define peek_bits(pointer, field)                                                                                      \
+	({                                                                                                             \
+		const void *at = (const void *)(pointer) + __builtin_preserve_field_info((pointer)->field, 0);         \
+		__u32 size = __builtin_preserve_field_info((pointer)->field, 1);                                       \
+		__u64 bits = 0;                                                                                        \
+		bpf_probe_read_kernel((void *)&bits + LEADING_BYTES(size), size, at);                                  \
+		bits <<= __builtin_preserve_field_info((pointer)->field, 4);                                           \
+		bits >> __builtin_preserve_field_info((pointer)->field, 5);                                            \
+	})
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define LEADING_BYTES(size) 0
+#else
+#define LEADING_BYTES(size) (8 - (size))
+#endif
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, STALLS_BYTES);
@@ -86,23 +102,26 @@ static __always_inline bool tell(struct linnix_stall *record)
 /* Tell once what a cgroup is part of, up to but without the root. */
 static __always_inline void tell_cgroups(struct task_struct *task)
 {
-	struct cgroup *group = task->cgroups->dfl_cgrp;
+	struct css_set *set = peek(task, cgroups);
+	struct cgroup *group = peek(set, dfl_cgrp);
+	struct kernfs_node *node = peek(group, kn);
 	struct linnix_stall record = {};
+	__u64 id = peek(node, id);
 
+	record.kind = LINNIX_STALL_CGROUP;
 	for (int level = 0; level < MAX_DEPTH; level++) {
-		struct cgroup_subsys_state *above = group->self.parent;
-		__u64 id = group->kn->id, parent;
+		struct cgroup_subsys_state *above = peek(group, self.parent);
 
 		if (!above || bpf_map_lookup_elem(&told_cgroups, &id))
 			return;
-		group = above->cgroup;
-		parent = group->kn->id;
-		record.kind = LINNIX_STALL_CGROUP;
+		group = peek(above, cgroup);
+		node = peek(group, kn);
 		record.cgroup_id = id;
-		record.key = parent;
+		record.key = peek(node, id);
 		if (!tell(&record))
 			return;
-		bpf_map_update_elem(&told_cgroups, &id, &parent, 0);
+		bpf_map_update_elem(&told_cgroups, &id, &record.key, 0);
+		id = record.key;
 	}
 }
 
@@ -118,20 +137,21 @@ static __always_inline bool fell_asleep(__u64 *ctx)
 	return (__u32)ctx[3];
 }
 
-/* Fill in who, and begin. */
+/* Fill in who, and begin. The task may be any pointer to one. */
 static __always_inline void begin_wait(struct task_struct *task, struct linnix_stall *wait)
 {
-	__u32 tid = task->pid;
 	struct linnix_stall_books *mine;
+	__u32 tid = peek(task, pid);
 
 	wait->begin_ns = bpf_ktime_get_ns();
-	wait->start_ns = task->group_leader->start_boottime;
-	wait->cgroup_id = task_cgroup_id(task);
-	wait->pid = task->tgid;
+	wait->start_ns = peek_start_ns(task);
+	wait->cgroup_id = peek_cgroup_id(task);
+	wait->pid = peek(task, tgid);
 	wait->tid = tid;
 	wait->cpu = bpf_get_smp_processor_id();
 	tell_cgroups(task);
-	if (!bpf_map_update_elem(&open_waits, &tid, wait, 0))
+	/* An int: before 6.4 the upper half of the result was not set, see lifecycle.bpf.c. */
+	if (!(int)bpf_map_update_elem(&open_waits, &tid, wait, 0))
 		return;
 	mine = my_books();
 	if (mine)

@@ -31,11 +31,11 @@ struct linnix_stall {
 	__u64 begin_ns;
 	__u64 start_ns;	 /* boot time of the thread-group leader of who waited, issued or allocated */
 	__u64 cgroup_id; /* cgroup2 id of the same */
-	__u64 key;	 /* issue, done: names the request; cgroup: the parent; wait: CPU time used since the last wait */
+	__u64 key;	 /* issue, done: names the request; cgroup: the parent; wait: CPU time since the last one */
 	__u32 pid;
 	__u32 tid;
 	__u32 dev;    /* kernel's dev_t of the whole disk; wait: 0 when none was found */
-	__u32 amount; /* issue: bytes; alloc: pages */
+	__u32 amount; /* issue: bytes; alloc: pages; wait for memory: how deeply nested */
 	__u32 cpu;    /* wait: where it began */
 	__u8 kind;
 	__u8 cause;    /* wait */
@@ -48,6 +48,7 @@ struct linnix_stall_books {
 	__u64 lost[LINNIX_STALL_KINDS]; /* records */
 	__u64 lost_wait_ns;	        /* in lost wait records */
 	__u64 unseen_waits;	        /* waits that found no room in the map of open ones, so that nobody knows how long */
+	__u64 host_reclaims;	        /* memory: times that the host as a whole began or ceased to free pages */
 };
 
 #endif

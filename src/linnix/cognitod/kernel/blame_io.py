@@ -10,25 +10,22 @@ A device with several requests in flight serves all of them: its time is split e
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnix.cognitod.events import Array, ProbeState
-from linnix.cognitod.kernel.charge import UNKNOWN, Ints, Use
-from linnix.cognitod.kernel.pairs import NOBODY, OWNER, Waits, number_rows, pair
-from linnix.cognitod.kernel.preflight import parse_release
+from linnix.cognitod.kernel.charge import Ints, Use
+from linnix.cognitod.kernel.pairs import NOBODY, Waits, owners_of, pair
 from linnix.cognitod.kernel.stalls import DONE, ISSUE, RECORD, Seen, Stalls
 from linnix.cognitod.model import RESOURCES, StallReading
 
 #: STALLS_BYTES in bpf/blame_io.bpf.c.
 RING_BYTES = 4 << 20
-#: Since when pages are dirtied as folios: see handle_dirty_page.
-_FOLIOS = (5, 16)
-
 _PROGRAMS = (
+    "handle_dirty",
+    "handle_dirty_page",
     "handle_getrq",
     "handle_frontmerge",
     "handle_issue",
@@ -40,6 +37,8 @@ _PROGRAMS = (
     "handle_waking",
     "handle_switch",
 )
+#: One of them is there: pages, or since 5.16 folios.
+_OPTIONAL = {"handle_dirty": "writeback_dirty_folio", "handle_dirty_page": "writeback_dirty_page"}
 #: Bytes of key and value.
 _MAPS = {
     "owners": (8, RECORD.itemsize),
@@ -48,7 +47,6 @@ _MAPS = {
     "writing": (4, 8),
     "threads": (4, 32),
 }
-_OWNER = ("inferred", "cgroup_id", "start_ns", "pid")
 
 
 class BlameIo:
@@ -58,11 +56,9 @@ class BlameIo:
     resource = "io"
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        new = parse_release(platform.release()) >= _FOLIOS
-        dirty, other = ("handle_dirty", "handle_dirty_page") if new else ("handle_dirty_page", "handle_dirty")
-        probe = ProbeState(name=self.name, what="who waits for whose block IO", programs=(dirty, *_PROGRAMS))
+        probe = ProbeState(name=self.name, what="who waits for whose block IO", programs=_PROGRAMS)
         self._environ = environ
-        self._stalls = Stalls(probe, "blame_io.bpf.o", RING_BYTES, _MAPS, unloaded=(other,))
+        self._stalls = Stalls(probe, "blame_io.bpf.o", RING_BYTES, _MAPS, _OPTIONAL)
         self._waits = Waits()
         self._in_flight = np.empty(0, RECORD)  # issues
         self._late = np.empty(0, RECORD)
@@ -111,11 +107,7 @@ class BlameIo:
             lost_ns += waited_ns
             served = served[:0]
         devices, source = _choose_device(served, parts)
-        first, owner = number_rows(*(served[name].astype(np.int64) for name in _OWNER))
-        owner[served["pid"] == 0] = UNKNOWN
-        owners = np.zeros(len(first), OWNER)
-        for name in _OWNER:
-            owners[name] = served[name][first]
+        owners, owner = owners_of(served)
         uses = [
             Use(served["begin_ns"][mine].astype(np.int64), served["ts_ns"][mine].astype(np.int64), owner[mine])
             for mine in (served["dev"] == dev for dev in devices)

@@ -102,6 +102,17 @@ def number_rows(*columns: Ints) -> tuple[Ints, Ints]:
     return order[new], number
 
 
+def owners_of(records: Array) -> tuple[Array, Ints]:
+    """Who the records (dtype RECORD) are of, as dtype OWNER, and the place of each record's; UNKNOWN without a pid."""
+    names = ("inferred", "cgroup_id", "start_ns", "pid")
+    first, number = number_rows(*(records[name].astype(np.int64) for name in names))
+    owners = np.zeros(len(first), OWNER)
+    for name in names:
+        owners[name] = records[name][first]
+    number[records["pid"] == 0] = UNKNOWN
+    return owners, number
+
+
 @dataclass(frozen=True, slots=True)
 class _Lanes:
     """The unions of waits by group and CPU. Groups are the victims first, then the cgroups."""

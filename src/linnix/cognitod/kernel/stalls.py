@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -47,7 +48,9 @@ KINDS = 5
 IO, RECLAIM, OWN_LIMIT, COMPACTION, REFAULT = range(5)
 
 #: ``struct linnix_stall_books``.
-BOOKS = np.dtype([("lost", "<u8", (KINDS,)), ("lost_wait_ns", "<u8"), ("unseen_waits", "<u8")])
+BOOKS = np.dtype(
+    [("lost", "<u8", (KINDS,)), ("lost_wait_ns", "<u8"), ("unseen_waits", "<u8"), ("host_reclaims", "<u8")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,13 @@ class Seen:
     open: Array  # dtype RECORD, ts_ns is 0
     lost: dict[int, int]  # records by kind
     lost_wait_ns: int
+    host_reclaims: int
+
+
+def missing_tracepoints(programs: Mapping[str, str], btf: Path = Path("/sys/kernel/btf/vmlinux")) -> list[str]:
+    """Those of the programs whose tracepoint this kernel does not have: each has a type of its own."""
+    types = btf.read_bytes()
+    return [name for name, point in programs.items() if f"\0btf_trace_{point}\0".encode() not in types]
 
 
 class Stalls:
@@ -69,11 +79,14 @@ class Stalls:
         file: str,
         ring_bytes: int,
         maps: Mapping[str, tuple[int, int]],
-        unloaded: tuple[str, ...] = (),
+        optional: Mapping[str, str],
     ) -> None:
-        """``maps``: hashes to empty for a new epoch, with bytes of key and value; ``unloaded``: of other kernels."""
+        """``maps``: hashes to empty for a new epoch, with bytes of key and value.
+
+        ``optional``: programs that not every kernel has a tracepoint for, and its name.
+        """
         self.state = replace(probe, state="idle", reason="not loaded yet")
-        self._file, self._ring_bytes, self._unloaded = file, ring_bytes, unloaded
+        self._file, self._ring_bytes, self._optional = file, ring_bytes, optional
         self._maps = {"open_waits": (4, RECORD.itemsize), "told_cgroups": (8, 8), **maps}
         self._object: Object | None = None
         self._ring: MappedRing | None = None
@@ -91,16 +104,18 @@ class Stalls:
                 raise KernelError(*(str(check) for check in failed))
             with suppress(ValueError, OSError):  # needed before 5.11, see sight.open_sight
                 resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            self._object = self._open(environ)
+            missing = missing_tracepoints(self._optional)
+            self._object = self._open(environ, missing)
         except KernelError as error:
             self.state = replace(self.state, state="failed", reason="; ".join(error.reasons))
             raise
-        self.state = replace(self.state, state="idle", reason="loaded, not attached")
+        programs = tuple(name for name in self.state.programs if name not in missing)
+        self.state = replace(self.state, state="idle", reason="loaded, not attached", programs=programs)
 
-    def _open(self, environ: Mapping[str, str]) -> Object:
+    def _open(self, environ: Mapping[str, str], missing: Collection[str]) -> Object:
         found = Object(Library(), preflight.object_dir(environ) / self._file)
         try:
-            for program in self._unloaded:
+            for program in missing:
                 found.set_autoload(program, False)
             found.load()
         except KernelError:
@@ -163,10 +178,20 @@ class Stalls:
         self.parents.update(zip(told["cgroup_id"].tolist(), told["key"].tolist(), strict=True))
         books = self._read_books(self._object)
         lost = (books["lost"] - self._books["lost"]).tolist()
-        lost_wait_ns = int(books["lost_wait_ns"] - self._books["lost_wait_ns"])
+        lost_wait_ns, host_reclaims = (
+            int(books[name] - self._books[name]) for name in ("lost_wait_ns", "host_reclaims")
+        )
         self._books = books
         self._refresh()
-        return Seen(records[~groups], waits[waits["begin_ns"] < now_ns], dict(enumerate(lost)), lost_wait_ns)
+        return Seen(
+            records[~groups], waits[waits["begin_ns"] < now_ns], dict(enumerate(lost)), lost_wait_ns, host_reclaims
+        )
+
+    def take_hash(self, name: str) -> Array:
+        """Empty a hash whose values are records."""
+        if self._object is None:
+            raise ValueError(f"{self.state.name} is not loaded")
+        return self._object.read_hash(self._object.map_fd(name), np.dtype("<u4"), RECORD, take=True)[1]
 
     def _refresh(self) -> None:
         assert self._object is not None
