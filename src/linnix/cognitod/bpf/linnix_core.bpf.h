@@ -40,13 +40,17 @@ static long (*const bpf_seq_write)(void *seq, const void *data, __u32 len) = (vo
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 what) = (void *)134;
+static void *(*const bpf_task_storage_get)(void *map, void *task, void *value, __u64 flags) = (void *)156;
 static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u32 cpu) = (void *)195;
 
 #define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_ARRAY 2
+#define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
 #define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
+#define BPF_MAP_TYPE_TASK_STORAGE 29
+#define BPF_LOCAL_STORAGE_GET_F_CREATE 1
 #define BPF_NOEXIST 1
 #define BPF_F_MMAPABLE 1024
 #define BPF_F_NO_PREALLOC 1
@@ -168,6 +172,7 @@ struct task_io_accounting {
 struct sched_info {
 	unsigned long long run_delay;
 	unsigned long long last_queued;
+	unsigned long long last_arrival;
 };
 
 struct signal_struct {
@@ -199,16 +204,27 @@ struct files_struct {
 
 struct rq {
 	__u64 clock;
+	unsigned long long rq_cpu_time; /* with CONFIG_SCHED_INFO */
+	__u64 prev_irq_time;		/* with CONFIG_IRQ_TIME_ACCOUNTING */
+	struct task_struct *curr;
+	int cpu;
 };
 
 /* rq with CONFIG_FAIR_GROUP_SCHED. */
 struct cfs_rq {
 	struct rq *rq;
+	/* Three with CONFIG_CFS_BANDWIDTH: the other two since 6.6, 677ea015f231 "sched: add throttled time stat for throttled
+	 * children". */
+	int throttle_count;
+	__u64 throttled_clock_self;
+	__u64 throttled_clock_self_time;
 };
 
 struct sched_entity {
 	struct cfs_rq *cfs_rq;
 	__u64 sum_exec_runtime;
+	/* Since 6.12, 152e11f6df29 "sched/fair: Implement delayed dequeue". */
+	unsigned char sched_delayed;
 };
 
 struct percpu_counter {
@@ -249,6 +265,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int static_prio;
+	int on_rq;
 	__u64 start_boottime;
 	__u64 utime;
 	__u64 stime;
@@ -363,6 +380,8 @@ struct address_space {
 /* Contexts are not relocated: the verifier knows them by offset. */
 struct bpf_iter_meta {
 	void *seq;
+	__u64 session_id;
+	__u64 seq_num;
 };
 
 struct bpf_iter__task {
