@@ -47,6 +47,9 @@ def test_an_exited_process_is_listed_with_its_end_and_without_percentages() -> N
     assert "mem_pct" not in answer
 
 
+SHAPES = "cpu_pct>N, mem_pct>N, comm=NAME, unit=NAME, cgroup=PATH, container=ID, pod=NAMESPACE/NAME or namespace=NAME"
+
+
 @pytest.mark.parametrize(
     ("query", "pids"),
     [
@@ -80,12 +83,13 @@ def test_processes_are_ordered_and_cut(query: str, pids: list[int]) -> None:
 @pytest.mark.parametrize(
     ("path", "error"),
     [
-        ("/processes?filter=cpu_pct<5", "filter='cpu_pct<5': expected cpu_pct>N, mem_pct>N or comm=NAME"),
-        ("/processes?filter=cpu_pct>1e9", "filter='cpu_pct>1e9': expected cpu_pct>N, mem_pct>N or comm=NAME"),
+        ("/processes?filter=cpu_pct<5", "filter='cpu_pct<5': expected " + SHAPES),
+        ("/processes?filter=cpu_pct>1e9", "filter='cpu_pct>1e9': expected " + SHAPES),
         (
             "/processes?sort=psi_contribution",
             "sort='psi_contribution': expected one of cpu_pct, mem_pct, rss_bytes, age_sec, pid, then :desc or :asc",
         ),
+        ("/processes?filter=pod=web", "pod='web': expected NAMESPACE/NAME"),
         ("/processes?limit=-1", "limit='-1': expected a whole number"),
         ("/processes/init", "pid='init': expected a process id"),
         ("/ppid/x", "ppid='x': expected a process id"),

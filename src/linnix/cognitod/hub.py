@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,11 +26,13 @@ from linnix.cognitod.model import Alert, Frames, TagChange
 CAPACITY = 65_536
 
 Item = Frames | TagChange | Alert
+#: Of cgroup ids and numbers of homes, as in ROW, those that are meant.
+Lives = Callable[[NDArray[np.uint64], NDArray[np.uint32]], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a subscriber asked for. None: any. The conditions on pid, ppid, comm and tags hold together.
+    """What a subscriber asked for. None: any. The conditions on pid, ppid, comm, home and tags hold together.
 
     ``tags`` are bits of which at least one must be set; a tag change also passes when it lost one of them.
     """
@@ -41,11 +44,12 @@ class Filter:
     ppids: frozenset[int] | None = None
     comms: frozenset[bytes] | None = None
     tags: int = 0
+    lives: Lives | None = None
 
     def frames(self, frames: Frames) -> Frames | None:
         """The events that pass, None for none."""
         events = frames.events
-        mask = self._who(events)
+        mask = self._who(events, frames.homes)
         if self.kinds is not None:
             mask &= np.isin(events["kind"], list(self.kinds))
         if self.tags:
@@ -57,13 +61,13 @@ class Filter:
         if not self.tag_changes:
             return None
         rows = change.rows
-        mask = self._who(rows)
+        mask = self._who(rows, rows["home"])
         if self.tags:
             mask &= ((rows["tags"] | change.lost) & np.uint32(self.tags)) != 0
         return _chosen(change, mask)
 
-    def _who(self, records: Array) -> NDArray[np.bool_]:
-        mask = np.ones(len(records), np.bool_)
+    def _who(self, records: Array, homes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        mask = np.ones(len(records), np.bool_) if self.lives is None else self.lives(records["cgroup_id"], homes)
         for name, wanted in (("pid", self.pids), ("ppid", self.ppids), ("comm", self.comms)):
             if wanted is not None:
                 mask &= np.isin(records[name], np.array(sorted(wanted), dtype=records[name].dtype))

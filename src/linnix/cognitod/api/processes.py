@@ -14,10 +14,11 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from linnix.cognitod.api import params, rows, sse, wire
+from linnix.cognitod.api import params, rows, sse, where, wire
 from linnix.cognitod.api.context import Context, context
 from linnix.cognitod.api.errors import HEADERS, Json, RequestError, bad_request
 from linnix.cognitod.api.graph import Node, family
+from linnix.cognitod.host.homes import Homes
 from linnix.cognitod.model import Rows, text
 
 LIVE_INTERVAL_S = 2.0
@@ -27,6 +28,10 @@ CHUNK = 1000
 
 _ABOVE = re.compile(r"(cpu_pct|mem_pct)>([0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _NAMED = re.compile(r"comm=(.+)", re.DOTALL)
+_LIVES = re.compile(rf"({'|'.join(where.KEYS)})=(.+)", re.DOTALL)
+_SHAPES = (
+    "cpu_pct>N, mem_pct>N, comm=NAME, unit=NAME, cgroup=PATH, container=ID, pod=NAMESPACE/NAME or namespace=NAME"
+)
 #: sort key → column and whether a larger value of the key is a larger value of the column
 _SORTS = {
     "cpu_pct": ("cpu_pct", True),
@@ -37,14 +42,14 @@ _SORTS = {
 }
 
 
-def select(table: Rows, given: Mapping[str, str]) -> Rows:
+def select(table: Rows, given: Mapping[str, str], homes: Homes) -> Rows:
     """The rows that ``filter`` lets through, in the order of ``sort``, at most ``limit`` of them."""
-    chosen = _filtered(table, given.get("filter"))
+    chosen = _filtered(table, given.get("filter"), homes)
     chosen = _sorted(chosen, given.get("sort"))
     return chosen[: params.number(given, "limit")]
 
 
-def _filtered(table: Rows, wanted: str | None) -> Rows:
+def _filtered(table: Rows, wanted: str | None, homes: Homes) -> Rows:
     if wanted is None:
         return table
     chosen: Rows
@@ -52,8 +57,10 @@ def _filtered(table: Rows, wanted: str | None) -> Rows:
         chosen = table[table[above[1]] > float(above[2])]
     elif named := _NAMED.fullmatch(wanted):
         chosen = table[table["comm"] == named[1].encode()]
+    elif lives := _LIVES.fullmatch(wanted):
+        chosen = table.compress(homes.where(where.test(lives[1], lives[2]), table["cgroup_id"], table["home"]))
     else:
-        raise bad_request("filter", wanted, "cpu_pct>N, mem_pct>N or comm=NAME")
+        raise bad_request("filter", wanted, _SHAPES)
     return chosen
 
 
@@ -98,7 +105,7 @@ def _describe(here: Context, chosen: Rows) -> list[wire.Process]:
 async def processes(request: Request) -> Response:
     """All that are known, living and lately exited, or those asked for."""
     here = context(request)
-    return _array(here, select(here.pipeline.table.rows(), request.query_params))
+    return _array(here, select(here.pipeline.table.rows(), request.query_params, here.pipeline.homes))
 
 
 async def process(request: Request) -> Response:

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from linnix.cognitod.api import frames, params, sse, wire
+from linnix.cognitod.api import frames, params, sse, where, wire
 from linnix.cognitod.api.context import Context, context
 from linnix.cognitod.events import COMM_LEN, Kind
+from linnix.cognitod.host.homes import Homes
 from linnix.cognitod.hub import Filter, Subscription
 from linnix.cognitod.model import TAG_NAMES, Frames, TagChange
 
 _KINDS = {wire.STREAM_EVENT_TYPES[kind]: kind for kind in Kind}
 
 
-def read_filter(given: Mapping[str, str]) -> Filter:
+def read_filter(given: Mapping[str, str], homes: Homes) -> Filter:
     """The filter that these query parameters ask for."""
+    wanted = [
+        where.any_of([where.test(key, word) for word in words])
+        for key in where.KEYS
+        if (words := params.words(given, key))
+    ]
     types = params.choices(given, "type", [*_KINDS, wire.TAG_EVENT_NAME])
     tags = params.choices(given, "tag", TAG_NAMES.values())
     comms = params.words(given, "comm")
@@ -32,6 +39,7 @@ def read_filter(given: Mapping[str, str]) -> Filter:
         pids=params.pids(given, "pid"),
         ppids=params.pids(given, "ppid"),
         comms=frozenset(comm.encode()[: COMM_LEN - 1] for comm in comms) or None,
+        lives=partial(homes.where, lambda home: all(passes(home) for passes in wanted)) if wanted else None,
         tags=sum(bit for bit, name in TAG_NAMES.items() if tags and name in tags),
     )
 
@@ -39,7 +47,7 @@ def read_filter(given: Mapping[str, str]) -> Filter:
 async def stream(request: Request) -> Response:
     """Every event that passes the filter, from now on."""
     here = context(request)
-    subscription = here.pipeline.hub.subscribe(read_filter(request.query_params))
+    subscription = here.pipeline.hub.subscribe(read_filter(request.query_params, here.pipeline.homes))
     return sse.EventStream(_told(subscription, here), here.closing, subscription.close)
 
 

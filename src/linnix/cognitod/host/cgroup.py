@@ -204,7 +204,7 @@ class _Handles:
         if fd < 0:
             return None
         try:
-            found = os.readlink(b"/proc/self/fd/%d" % fd)
+            found = os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115 (bytes: a group's name may be no text)
         finally:
             os.close(fd)
         if found == self._mount:

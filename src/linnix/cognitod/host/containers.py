@@ -26,10 +26,10 @@ RUNTIMES = {
 #: Groups under which a runtime keeps containers that carry nothing but their id.
 _PARENTS = {"docker": "docker", "ecs": "docker", "libpod_parent": "podman"}
 
-_CONTAINER = re.compile(r"(?:^|[/:])(?:([\w.-]+)-)?([0-9a-f]{64})(?:\.scope)?(?=/|$)")
-_POD = re.compile(
-    r"kubepods.*?[/-]pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?=\.slice|[/:]|$)", re.DOTALL
-)
+_CONTAINER = re.compile(r"(?:([\w.-]+)-)?([0-9a-f]{64})(?:\.scope)?")
+_POD = re.compile(r"(?:.*-)?pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?")
+#: Of the groups above a pod's one is called so, or the pod's own begins so.
+_KUBEPODS = "kubepods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,17 @@ class Place:
 
 def parse(path: str) -> Place:
     """The container and the pod of a cgroup path, whatever hierarchy it is of."""
-    container = runtime = None
-    for found in _CONTAINER.finditer(path):
-        prefix = found[1]
-        if prefix and prefix.endswith("conmon"):
-            continue
-        container = found[2]
-        runtime = RUNTIMES.get(prefix) if prefix else _of_parents(path[: found.start()])
-    pods = _POD.findall(path)
-    return Place(container, runtime, pods[-1].replace("_", "-") if pods else None)
-
-
-def _of_parents(above: str) -> str | None:
-    for part in reversed(above.split("/")):
-        if part in _PARENTS:
-            return _PARENTS[part]
-    return None
+    container = runtime = parent = pod_uid = None
+    in_kubepods = False
+    for part in path.split("/"):
+        in_kubepods = in_kubepods or _KUBEPODS in part
+        parent = _PARENTS.get(part, parent)
+        # containerd writes ``slice:prefix:id`` as it is where its driver is not the kubelet's
+        for piece in part.split(":"):
+            if in_kubepods and (pod := _POD.fullmatch(piece)):
+                pod_uid = pod[1].replace("_", "-")
+            found = _CONTAINER.fullmatch(piece)
+            if found and not (found[1] or "").endswith("conmon"):
+                container = found[2]
+                runtime = RUNTIMES.get(found[1]) if found[1] else parent
+    return Place(container, runtime, pod_uid)

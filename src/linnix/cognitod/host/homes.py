@@ -57,6 +57,7 @@ class Dwelling:
     cgroup: str
     unit: str | None
     place: Place
+    unified: str | None  # its cgroup2 path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def dwelling(raw: bytes) -> Dwelling | None:
     places = [containers.parse(path) for path in paths]
     place = next((place for place in places if place.container), None)
     place = place or next((place for place in places if place.pod_uid), Place())
-    return Dwelling(next((path for path in paths if path != "/"), "/"), unit, place)
+    return Dwelling(next((path for path in paths if path != "/"), "/"), unit, place, of.get(""))
 
 
 class Homes:
@@ -96,24 +97,24 @@ class Homes:
         self.asked: deque[Processes] = deque(maxlen=1)
         self._numbers: dict[Dwelling, int] = {}
         self._dwellings: dict[int, Dwelling] = {}
-        self._homes: dict[int, Home] = {}
+        self._homes: dict[tuple[int, int], Home] = {}
         self._named = cgroups.names.version
         self._last = 0
 
     def home(self, cgroup_id: int, number: int = 0) -> Home:
-        """Where somebody lives. ``number``: of what was read of the process, 0 for nothing."""
+        """Where somebody lives. ``number``: of what was read of the process or of its parent, 0 for nothing."""
         if not number:
             return self.cgroups.home(cgroup_id)
         names = self.cgroups.names
-        if self._named != names.version:
+        if self._named != names.version or len(self._homes) > 2 * MAX_HOMES:
             self._homes.clear()
             self._named = names.version
-        known = self._homes.get(number)
+        known = self._homes.get((cgroup_id, number))
         if known is None:
             read = self._dwellings.get(number)
-            if read is None:
-                return self.cgroups.home(cgroup_id)
-            known = self._homes[number] = names.tell(read.cgroup, read.unit, read.place)
+            if read is None or self.cgroups.path(cgroup_id) not in (None, "/", read.unified):
+                return self.cgroups.home(cgroup_id)  # it has moved since
+            known = self._homes[cgroup_id, number] = names.tell(read.cgroup, read.unit, read.place)
         return known
 
     def meet(self, records: Array) -> None:
@@ -139,9 +140,8 @@ class Homes:
         if number is None:
             while len(self._numbers) >= MAX_HOMES:
                 oldest = next(iter(self._numbers))
-                forgotten = self._numbers.pop(oldest)
-                del self._dwellings[forgotten]
-                self._homes.pop(forgotten, None)
+                del self._dwellings[self._numbers.pop(oldest)]
+                self._homes.clear()
             self._last += 1
             number = self._numbers[read] = self._last
             self._dwellings[number] = read
