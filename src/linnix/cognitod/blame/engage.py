@@ -192,7 +192,8 @@ class Engagement:
         )
 
     def close(self) -> None:
-        """Detach and free. Idempotent."""
+        """Detach and free. Idempotent. What is closed is not opened again."""
         self._detach()
         self._meter.close()
         self._watch.close()
+        self.reason = self.reason or "closed; the log says why"

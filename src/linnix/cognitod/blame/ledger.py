@@ -34,6 +34,9 @@ AMOUNT = np.dtype(
 Name = tuple[bytes, int]
 NameOf = Callable[[int, int, int], Name]
 
+#: Children forked and short-lived children of the last ten seconds, by namespace and pod.
+Churn = dict[tuple[str, str], tuple[int, int]]
+
 #: Readings of one epoch are taken to touch if the wall's clock says that they miss each other by less than this.
 SLACK_US = 100_000
 #: A clock set back by more than this makes the past unreadable: it is forgotten.
@@ -58,11 +61,19 @@ class Segment:
     waited_ns: int
     attributed_ns: int
     lost_ns: int
+    churn: Churn
 
     @property
     def nbytes(self) -> int:
         """What it holds in memory, about."""
-        return 600 + self.amounts.nbytes + self.parties.nbytes + self.groups.nbytes + self.groups_us.nbytes
+        return (
+            600
+            + 200 * len(self.churn)
+            + self.amounts.nbytes
+            + self.parties.nbytes
+            + self.groups.nbytes
+            + self.groups_us.nbytes
+        )
 
 
 @dataclass(slots=True)
@@ -92,6 +103,7 @@ class Ledger:
         resource: str,
         name_of: NameOf,
         on_seal: Callable[[Segment], None] = lambda _: None,
+        churn_of: Callable[[], Churn] = dict,
         *,
         budget_bytes: int = BUDGET_BYTES,
         keep_us: int = KEEP_US,
@@ -104,6 +116,7 @@ class Ledger:
         self.segments: deque[Segment] = deque()
         self._name_of = name_of
         self._on_seal = on_seal
+        self._churn_of = churn_of
         self._budget_bytes = budget_bytes
         self._keep_us = keep_us
         self._open: _Open | None = None
@@ -188,6 +201,7 @@ class Ledger:
             waited_ns=made.waited_ns,
             attributed_ns=made.attributed_ns,
             lost_ns=made.lost_ns,
+            churn=self._churn_of(),
         )
         self.segments.append(segment)
         self.nbytes += segment.nbytes

@@ -4,8 +4,8 @@ Owns the names, types and labels of every series. Refuses to measure: it reads c
 the daemon's own size; a scrape walks no process. Invariant: label values come from closed sets (causes, kinds,
 resources) or from the daemon's own start, so the number of series is bounded.
 
-The first 22 families are the original's, so that its dashboards find them. Those of stall attribution have no series
-until something measures it; ``rate_limited`` and ``perf_poll_errors`` stay 0: nothing is capped, nothing polls.
+The first families are the original's, so that its dashboards find them; those of stall attribution are in ``blame``.
+``rate_limited`` and ``perf_poll_errors`` stay 0: nothing is capped, nothing polls.
 """
 
 from __future__ import annotations
@@ -89,17 +89,6 @@ class PipelineCollector(Collector):
         for number in range(_EVENT_TYPES):
             by_type.add_metric([str(number)], losses.ring.get(names.get(number, ""), 0))
         yield by_type
-        yield CounterMetricFamily(
-            "linnix_pod_psi_pressure_total",
-            "Microseconds that a pod waited",
-            labels=["victim_namespace", "victim_pod", "node"],
-        )
-        yield CounterMetricFamily(
-            "linnix_stall_induced_seconds_total",
-            "Seconds that one pod made another wait",
-            labels=["offender_pod", "offender_namespace", "victim_pod", "victim_namespace"],
-        )
-        yield _counter("linnix_blame_series_evicted_total", "Attribution series dropped to stay within their bound", 0)
 
     def _events(self) -> Iterator[Metric]:
         pipeline = self._pipeline
