@@ -1,190 +1,279 @@
-"""What cognitod costs, and whether it loses anything: idle beside sleeping processes, and in a fork storm.
+"""What cognitod costs beside what a user would pick instead: idle, in a fork storm, and after an hour of churn.
 
-Run as root: ``python benchmarks/daemon.py`` (``make bench`` runs all benchmarks). Prints a table for people and one
-JSON document as the last line. Beside the daemon it measures what a user would pick instead, where that is installed
-(``--with glances,atop,forkstat``): the same sleeping processes, the same storm, CPU and memory of the whole tree.
+Owns the load and the list of agents. Refuses to install them: ``scripts/bench.sh`` does, and who is not there is left
+out. Every agent gets the same sleeping processes, the same windows and the same storm, one after the other, in one run.
 
-CPU is percent of one core from utime + stime of the process tree over the window; RSS and PSS from smaps_rollup.
+Run as root: ``python benchmarks/daemon.py``. ``--churn 3600`` measures growth over an hour; the default is shorter and
+the table says how long it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import psutil
+from common import BIN, Daemon, Memory, Tree, bpf_stats, cognitod, last_line, need, running, sleepers, table
 
-OTHERS = {
-    "glances": ["glances", "-q", "-t", "2"],
-    "atop": ["atop", "-w", "{tmp}/atop.raw", "1"],
-    "forkstat": ["forkstat", "-e", "fork,exec,exit"],
+ROOT = Path(__file__).resolve().parent.parent
+#: Reads what a monitor reads of each process, once a second, as a script of one's own would.
+PSUTIL = """
+import psutil, time
+wanted = ["pid", "ppid", "name", "status", "cpu_times", "memory_info", "num_threads", "io_counters", "uids"]
+while True:
+    for _ in psutil.process_iter(wanted): pass
+    time.sleep(1)
+"""
+EXECSNOOP = "execsnoop-bpfcc"
+BPFTRACE = """
+tracepoint:sched:sched_process_fork { printf("f %d %d\\n", args->parent_pid, args->child_pid); }
+tracepoint:sched:sched_process_exec { printf("e %d\\n", args->pid); }
+tracepoint:sched:sched_process_exit { printf("x %d\\n", args->pid); }
+"""
+#: Command of each agent; ``{tmp}`` is a folder of its own.
+OTHERS: dict[str, list[str]] = {
+    "psutil, 1 s": [str(BIN / "python"), "-c", PSUTIL],
+    "glances, 2 s": [str(ROOT / "build/bench-venv/bin/glances"), "-q", "-t", "2"],
+    "atop, 1 s": ["atop", "-w", "{tmp}/atop.raw", "1"],
+    "netdata": ["netdata", "-D", "-c", "{tmp}/netdata.conf"],
     "node_exporter": ["prometheus-node-exporter", "--web.listen-address=127.0.0.1:0"],
+    "forkstat": ["forkstat", "-e", "fork,exec,exit"],
+    "bpftrace": ["bpftrace", "-e", BPFTRACE],
+    "bcc execsnoop": [EXECSNOOP],
 }
+NETDATA = """[global]
+  run as user = root
+[directories]
+  cache = {tmp}
+  lib = {tmp}
+  log = {tmp}
+[web]
+  bind to = 127.0.0.1
+  default port = 0
+[plugins]
+  go.d = no
+"""
+#: Some 100,000 births and deaths, as fast as the machine makes them.
 STORM = ["stress-ng", "-q", "--fork", "4", "--fork-ops", "50000"]
+#: A build server's pace: processes that live for a moment, some of them programs.
+CHURN = "while :; do (:); (:); /bin/true; sleep 0.05; done"
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+@dataclass(frozen=True)
+class Cost:
+    """Of one agent. ``kernel_pct`` is time in its BPF programs, which no process of it is charged for."""
+
+    idle_pct: float
+    idle_low_pct: float
+    idle_high_pct: float
+    idle_kernel_pct: float
+    idle: Memory
+    storm_pct: float
+    storm: Memory
+    storm_s: float
 
 
-def get(url: str) -> dict[str, object]:
-    with urllib.request.urlopen(url, timeout=5) as r:
-        return dict(json.load(r))
-
-
-@contextmanager
-def sleepers(n: int) -> Iterator[None]:
-    """``n`` processes that do nothing, gone afterwards."""
-    processes = [subprocess.Popen(["sleep", "100000"]) for _ in range(n)]
-    try:
-        yield
-    finally:
-        for p in processes:
-            p.kill()
-        for p in processes:
-            p.wait()
-
-
-@contextmanager
-def cognitod() -> Iterator[tuple[psutil.Process, str]]:
-    """The daemon as shipped, default settings, on free ports."""
-    port, ops = free_port(), free_port()
-    with tempfile.TemporaryDirectory() as data:
-        env = os.environ | {
-            "LINNIX_LISTEN_ADDR": f"127.0.0.1:{port}",
-            "LINNIX_METRICS_LISTEN_ADDR": f"127.0.0.1:{ops}",
-            "LINNIX_DATA_DIR": data,
-        }
-        command = [str(Path(sys.executable).with_name("cognitod"))]
-        process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            deadline = time.monotonic() + 20
-            while True:
-                try:
-                    get(url + "/healthz")
-                    break
-                except OSError:
-                    if time.monotonic() > deadline or process.poll() is not None:
-                        raise SystemExit("cognitod did not come up; try `linnix doctor`") from None
-                    time.sleep(0.1)
-            yield psutil.Process(process.pid), url
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-@contextmanager
-def other(name: str) -> Iterator[psutil.Process]:
-    """A tool a user might run instead."""
-    with tempfile.TemporaryDirectory() as tmp:
-        command = [part.format(tmp=tmp) for part in OTHERS[name]]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            time.sleep(3)
-            yield psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)
-
-
-def memory_mb(process: psutil.Process) -> tuple[float, float]:
-    rss = pss = 0
-    for p in [process, *process.children(recursive=True)]:
-        info = p.memory_full_info()
-        rss, pss = rss + info.rss, pss + info.pss
-    return rss / 1e6, pss / 1e6
-
-
-def idle(process: psutil.Process, seconds: float, rounds: int) -> dict[str, float]:
-    samples = []
+def idle(agent: Tree, seconds: float, rounds: int) -> tuple[list[float], float]:
+    """CPU percent of each window, and the kernel's over all of them."""
+    windows, kernel_s, began_s = [], agent.bpf()[0], time.monotonic()
     for _ in range(rounds):
-        before, start = cpu_seconds(process), time.monotonic()
+        before, start = agent.cpu_s(), time.monotonic()
         time.sleep(seconds)
-        samples.append(100 * (cpu_seconds(process) - before) / (time.monotonic() - start))
-    rss, pss = memory_mb(process)
-    return {
-        "idle_cpu_pct": round(statistics.median(samples), 2),
-        "idle_cpu_pct_min": round(min(samples), 2),
-        "idle_cpu_pct_max": round(max(samples), 2),
-        "rss_mb": round(rss, 1),
-        "pss_mb": round(pss, 1),
-    }
+        windows.append(100 * (agent.cpu_s() - before) / (time.monotonic() - start))
+    return windows, 100 * (agent.bpf()[0] - kernel_s) / (time.monotonic() - began_s)
 
 
-def storm(process: psutil.Process) -> dict[str, float]:
-    before, start = cpu_seconds(process), time.monotonic()
+def highest(agent: Tree, work: Callable[[], object]) -> Memory:
+    """The most that the agent held at once while something was done."""
+    seen, over = [agent.memory()], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            seen.append(agent.memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        work()
+    finally:
+        over.set()
+        watcher.join()
+    seen.append(agent.memory())
+    return Memory(max(each.rss_mb for each in seen), max(each.pss_mb for each in seen))
+
+
+def storm() -> float:
+    """Seconds that the storm took."""
+    began_s = time.monotonic()
     subprocess.run(STORM, check=True)
-    took = time.monotonic() - start
-    cpu = 100 * (cpu_seconds(process) - before) / took
-    rss, pss = memory_mb(process)
+    return time.monotonic() - began_s
+
+
+def cost(agent: Tree, seconds: float, rounds: int) -> Cost:
+    """Idle windows, then a storm."""
+    with bpf_stats():
+        windows, kernel_pct = idle(agent, seconds, rounds)
+    held = agent.memory()
+    before, took = agent.cpu_s(), 0.0
+
+    def work() -> None:
+        nonlocal took
+        took = storm()
+
+    peak = highest(agent, work)
+    return Cost(
+        idle_pct=round(statistics.median(windows), 2),
+        idle_low_pct=round(min(windows), 2),
+        idle_high_pct=round(max(windows), 2),
+        idle_kernel_pct=round(kernel_pct, 3),
+        idle=held,
+        storm_pct=round(100 * (agent.cpu_s() - before) / took, 1),
+        storm=peak,
+        storm_s=round(took, 1),
+    )
+
+
+def per_event(daemon: Daemon) -> dict[str, Any]:
+    """CPU for each lifecycle event at the machine's full fork rate: the daemon's own, and the kernel's in programs."""
+    with bpf_stats() as told:
+        user_s, (kernel_s, runs), events = daemon.cpu_s(), daemon.bpf(), daemon.events()
+        took = storm()
+        time.sleep(1.5)  # what is left in the rings
+        events = daemon.events() - events
+        user_s, kernel_s, runs = daemon.cpu_s() - user_s, daemon.bpf()[0] - kernel_s, daemon.bpf()[1] - runs
     return {
-        "storm_s": round(took, 1),
-        "storm_cpu_pct": round(cpu, 2),
-        "storm_rss_mb": round(rss, 1),
-        "storm_pss_mb": round(pss, 1),
+        "events": events,
+        "events_per_s": round(events / took),
+        "daemon_us_per_event": round(1e6 * user_s / events, 2),
+        "kernel_us_per_event": round(1e6 * kernel_s / events, 2) if told else None,
+        "program_runs": runs,
+        "lost": daemon.lost(),
     }
+
+
+def churn(daemon: Daemon, seconds: float) -> dict[str, Any]:
+    """RSS before, during and after a while of moderate churn, and the slope over its second half, in MB an hour."""
+    seen: list[tuple[float, float]] = []
+    before, events = daemon.memory().rss_mb, daemon.events()
+    with running(["nice", "sh", "-c", CHURN]):
+        began_s = time.monotonic()
+        while (passed_s := time.monotonic() - began_s) < seconds:
+            seen.append((passed_s, daemon.memory().rss_mb))
+            time.sleep(min(5, seconds / 20))
+    late = seen[len(seen) // 2 :]
+    slope = statistics.linear_regression(*zip(*late, strict=True)).slope if len(late) > 2 else 0.0
+    return {
+        "seconds": seconds,
+        "events": daemon.events() - events,
+        "rss_before_mb": before,
+        "rss_highest_mb": max(rss for _, rss in seen),
+        "rss_after_mb": seen[-1][1],
+        "second_half_mb_per_hour": round(slope * 3600, 2),
+    }
+
+
+@contextmanager
+def other(name: str) -> Iterator[Tree | None]:
+    """An agent that is up; None if it did not stay."""
+    with tempfile.TemporaryDirectory() as tmp:
+        (Path(tmp) / "netdata.conf").write_text(NETDATA.format(tmp=tmp))
+        command = [part.replace("{tmp}", tmp) for part in OTHERS[name]]
+        with running(command, cwd=tmp) as tree:
+            time.sleep(8 if name in ("bpftrace", "bcc execsnoop", "netdata") else 4)
+            state = Path(f"/proc/{tree.pid}/stat")
+            yield tree if state.exists() and state.read_text().rpartition(") ")[2][0] != "Z" else None
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--processes", type=int, default=300, help="sleeping processes beside the daemon (300)")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--processes", type=int, default=300, help="sleeping processes beside each agent (300)")
     parser.add_argument("--seconds", type=float, default=20, help="length of one idle window (20)")
     parser.add_argument("--rounds", type=int, default=3, help="idle windows; the median counts (3)")
-    parser.add_argument("--with", dest="others", default="", help=f"comma-separated, of {', '.join(OTHERS)}")
+    parser.add_argument("--churn", type=float, default=300, help="seconds of churn in which to look for growth (300)")
+    parser.add_argument("--without-others", action="store_true", help="measure cognitod alone")
+    parser.add_argument("--quick", action="store_true", help="two windows of 5 s, 20 s of churn, cheap agents only")
     args = parser.parse_args()
-    if shutil.which("stress-ng") is None:
-        print("stress-ng is not installed: apt-get install stress-ng", file=sys.stderr)
-        return 1
-    rows: dict[str, dict[str, object]] = {}
+    need("stress-ng")
+    if args.quick:
+        args.seconds, args.rounds, args.churn = 5, 2, 20
+    rows: dict[str, Cost] = {}
     with sleepers(args.processes):
-        with cognitod() as (process, url):
+        with cognitod() as daemon:
             time.sleep(5)
-            row: dict[str, object] = {**idle(process, args.seconds, args.rounds), **storm(process)}
-            time.sleep(2)
-            status = get(url + "/status")
-            row["losses"] = status["coverage"]["lost"]
-            row["transport"] = status.get("transport")
-            rows["cognitod"] = row
-        for name in filter(None, args.others.split(",")):
-            if shutil.which(OTHERS[name][0]) is None:
+            rows["cognitod"] = cost(daemon, args.seconds, args.rounds)
+            events = per_event(daemon)
+            time.sleep(3)
+            growth = churn(daemon, args.churn)
+            sight = daemon.status()["sight"]
+        for name, command in () if args.without_others else OTHERS.items():
+            if shutil.which(command[0]) is None:
                 print(f"{name} is not installed, left out", file=sys.stderr)
-                continue
-            with other(name) as process:
-                rows[name] = {**idle(process, args.seconds, args.rounds), **storm(process)}
+            elif not args.quick or name in ("psutil, 1 s", "atop, 1 s", "node_exporter", "forkstat"):
+                with other(name) as tree:
+                    if tree is None:
+                        print(f"{name} does not run on this machine, left out", file=sys.stderr)
+                    else:
+                        rows[name] = cost(tree, args.seconds, args.rounds)
+
     windows = f"median of {args.rounds} windows of {args.seconds:g} s"
-    print(f"{args.processes} sleeping processes, {windows}; then {' '.join(STORM)}")
-    print(f"{'agent':<14}{'idle CPU %':>11}{'RSS MB':>8}{'PSS MB':>8}{'storm CPU %':>13}{'RSS MB':>8}{'storm s':>9}")
-    for name, row in rows.items():
-        cells = [row[k] for k in ("idle_cpu_pct", "rss_mb", "pss_mb", "storm_cpu_pct", "storm_rss_mb", "storm_s")]
-        print(f"{name:<14}{cells[0]:>11}{cells[1]:>8}{cells[2]:>8}{cells[3]:>13}{cells[4]:>8}{cells[5]:>9}")
-    print(f"cognitod's losses: {rows['cognitod']['losses']}")
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}"
-    print(json.dumps({"machine": machine, "processes": args.processes, "agents": rows}))
+    table(
+        f"Beside {args.processes} sleeping processes ({windows}), then {' '.join(STORM)}. Percent are of one core.",
+        ["agent", "idle CPU %", "in BPF %", "idle RSS / PSS MB", "storm CPU %", "storm RSS / PSS MB", "storm took s"],
+        [
+            [
+                name,
+                f"{c.idle_pct} ({c.idle_low_pct} to {c.idle_high_pct})",
+                c.idle_kernel_pct,
+                f"{c.idle.rss_mb} / {c.idle.pss_mb}",
+                c.storm_pct,
+                f"{c.storm.rss_mb} / {c.storm.pss_mb}",
+                c.storm_s,
+            ]
+            for name, c in rows.items()
+        ],
+    )
+    kernel = events["kernel_us_per_event"]
+    table(
+        f"One lifecycle event at the machine's full fork rate ({events['events_per_s']} a second), through {sight}",
+        ["events", "daemon us", "kernel us", "both us", "lost"],
+        [
+            [
+                events["events"],
+                events["daemon_us_per_event"],
+                "unknown" if kernel is None else kernel,
+                "unknown" if kernel is None else round(events["daemon_us_per_event"] + kernel, 2),
+                events["lost"] or "nothing",
+            ]
+        ],
+    )
+    table(
+        f"Growth over {growth['seconds']:g} s of churn, {growth['events']} events",
+        ["RSS before MB", "highest", "after", "second half, MB an hour"],
+        [
+            [
+                growth["rss_before_mb"],
+                growth["rss_highest_mb"],
+                growth["rss_after_mb"],
+                growth["second_half_mb_per_hour"],
+            ]
+        ],
+    )
+    agents = {name: asdict(each) for name, each in rows.items()}
+    last_line(processes=args.processes, agents=agents, per_event=events, churn=growth)
     return 0
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("LC_ALL", "C")
     sys.exit(main())
