@@ -144,8 +144,9 @@ class Slots:
             wanting, up = wanting[up >= 0], up[up >= 0]
             if not len(wanting):
                 return
-            self._rows["home"][wanting] = self._rows["home"][up]
-            wanting, up = wanting[self._rows["home"][up] == 0], self._parent(up[self._rows["home"][up] == 0])
+            found = self._rows["home"][up]
+            self._rows["home"][wanting] = found
+            wanting, up = wanting[found == 0], self._parent(up[found == 0])
 
     def set_homes(
         self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64], homes: NDArray[np.uint32], now_ns: int
