@@ -30,6 +30,8 @@ def of_dtype(dtype: np.dtype[np.void]) -> Layout:
         ("linnix_exec_text", events.EXEC_TEXT),
         ("linnix_account", events.ACCOUNT),
         ("linnix_task", events.TASK),
+        ("linnix_clocks", events.CLOCKS),
+        ("linnix_idle", events.IDLE),
         ("linnix_books", events.BOOKS),
     ],
 )

@@ -154,6 +154,23 @@ COUNTERS = (
     "cancelled_write_bytes",  # of these: dirtied, then truncated away before they were written
 )
 
+#: CPUs beyond these are not looked at one by one.
+MAX_CPUS = 1024
+
+#: The scheduler's own clocks, as of the last walk of the task iterator.
+CLOCKS = np.dtype([("living_run_ns", "<u8"), ("irq_ns", "<u8")])
+
+#: How long the idle task has been on a CPU.
+IDLE = np.dtype(
+    [
+        ("total_ns", "<u8"),
+        ("since_ns", "<u8"),
+        ("irq_ns", "<u8"),
+        ("irq_since_ns", "<u8"),
+        ("unused", "<u8", (4,)),
+    ]
+)
+
 #: One process, its threads already summed: what a ``Sight.sample`` returns, ordered by pid.
 PROCESS = np.dtype(
     [
@@ -212,6 +229,14 @@ class Batch:
     accounts: Array = field(default_factory=lambda: NO_ACCOUNTS)  # dtype ACCOUNT
 
 
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The scheduler's own clocks at the last ``sample``."""
+
+    living_run_ns: int  # se.sum_exec_runtime of every task, kernel threads too
+    irq_timed: bool  # the kernel times interrupts, and takes that time from the tasks that they hit
+
+
 @dataclass(slots=True)
 class Counters:
     """The kernel side's own books, cumulative since attach.
@@ -219,6 +244,7 @@ class Counters:
     ``produced`` and ``lost`` are keyed by ``BOOK_KINDS``; produced counts what reached the ring.
     ``threads`` counts thread creations, which are never forks; ``workers`` the tasks that the kernel makes for io_uring
     and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that were freed.
+    ``clocks`` is None before the first sample and without eBPF.
     """
 
     produced: dict[str, int] = field(default_factory=dict)
@@ -227,6 +253,7 @@ class Counters:
     threads: int = 0
     workers: int = 0
     buried_run_ns: int = 0
+    clocks: Clocks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

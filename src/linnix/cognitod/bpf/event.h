@@ -116,6 +116,23 @@ struct linnix_task {
 	char comm[LINNIX_COMM_LEN];
 };
 
+/* The scheduler's own clocks, as of the last walk of the task iterator. */
+#define LINNIX_MAX_CPUS 1024
+
+struct linnix_clocks {
+	__u64 living_run_ns; /* se.sum_exec_runtime of all tasks of the walk */
+	__u64 irq_ns;	     /* not 0: the kernel times interrupts, and takes that time from the tasks that they hit */
+};
+
+/* How long the idle task has been on a CPU since the program was attached. Alone in its cache line. */
+struct linnix_idle {
+	__u64 total_ns;	    /* without the time since `since_ns` */
+	__u64 since_ns;	    /* CLOCK_MONOTONIC; 0: it is not on the CPU now, or has been since before */
+	__u64 irq_ns;	    /* of the total: in interrupts, where the kernel times them */
+	__u64 irq_since_ns; /* the program's own note */
+	__u64 unused[4];
+};
+
 /* One CPU's account, cumulative: what reached a ring, what did not for want of room, and what is only counted. */
 struct linnix_books {
 	__u64 produced[LINNIX_KINDS]; /* by enum linnix_kind */

@@ -10,4 +10,6 @@ struct linnix_event layout_event;
 struct linnix_exec_text layout_exec_text;
 struct linnix_account layout_account;
 struct linnix_task layout_task;
+struct linnix_clocks layout_clocks;
+struct linnix_idle layout_idle;
 struct linnix_books layout_books;

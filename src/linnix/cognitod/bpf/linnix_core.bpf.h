@@ -11,6 +11,7 @@
 #define LINNIX_CORE_BPF_H
 
 typedef unsigned char __u8;
+typedef unsigned short __u16;
 typedef unsigned int __u32;
 typedef int __s32;
 typedef unsigned long long __u64;
@@ -19,6 +20,7 @@ typedef _Bool bool;
 
 #define SEC(name) __attribute__((section(name), used))
 #define __always_inline inline __attribute__((always_inline))
+#define __noinline __attribute__((noinline))
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) typeof(value) *name
 #define NULL ((void *)0)
@@ -41,6 +43,7 @@ static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) =
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 what) = (void *)134;
 static void *(*const bpf_task_storage_get)(void *map, void *task, void *value, __u64 flags) = (void *)156;
+static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)181; /* since 5.17 */
 static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u32 cpu) = (void *)195;
 
 #define BPF_MAP_TYPE_HASH 1
@@ -172,7 +175,6 @@ struct task_io_accounting {
 struct sched_info {
 	unsigned long long run_delay;
 	unsigned long long last_queued;
-	unsigned long long last_arrival;
 };
 
 struct signal_struct {
@@ -204,9 +206,7 @@ struct files_struct {
 
 struct rq {
 	__u64 clock;
-	unsigned long long rq_cpu_time; /* with CONFIG_SCHED_INFO */
-	__u64 prev_irq_time;		/* with CONFIG_IRQ_TIME_ACCOUNTING */
-	struct task_struct *curr;
+	__u64 prev_irq_time; /* with CONFIG_IRQ_TIME_ACCOUNTING */
 	int cpu;
 };
 

@@ -8,6 +8,7 @@
  * scheduler's too: it adds them to run_delay and stamps anew, so here they are separate waits.
  */
 #include "linnix_core.bpf.h"
+#include "idle.bpf.h"
 #include "task.bpf.h"
 #include "latency.bpf.h"
 
@@ -18,6 +19,7 @@ int handle_switch(__u64 *ctx)
 	__u64 queued = next->sched_info.last_queued;
 	__s64 waited;
 
+	note_idle((void *)ctx[1], next);
 	if (!next->pid || !queued) /* the idle task waits for nobody */
 		return 0;
 	waited = next->se.cfs_rq->rq->clock - queued;

@@ -6,6 +6,7 @@
  * has as a whole, memory and open files, is told once, by its leader, or by all threads when that has exited.
  */
 #include "linnix_core.bpf.h"
+#include "clocks.bpf.h"
 #include "event.h"
 #include "memory.bpf.h"
 #include "task.bpf.h"
@@ -114,7 +115,9 @@ int write_task(struct bpf_iter__task *ctx)
 	if (files && (task->pid == task->tgid || !leader->files))
 		record.open_files = open_files(files);
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
-	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	/* A record that found no room is asked for again. */
+	if (!(int)bpf_seq_write(ctx->meta->seq, &record, sizeof(record)))
+		reckon(task, ctx->meta->seq_num);
 	return 0;
 }
 

@@ -251,6 +251,12 @@ class Object:
         self._library.call("bpf_map_lookup_elem", map_fd, c.byref(c.c_uint32(key)), buffer)
         return buffer.raw[:size]
 
+    def read(self, map_fd: int, key: int, value_bytes: int) -> bytes:
+        """The value of an array's element, or of a hash under one u32 key."""
+        buffer = c.create_string_buffer(value_bytes)
+        self._library.call("bpf_map_lookup_elem", map_fd, c.byref(c.c_uint32(key)), buffer)
+        return buffer.raw
+
     def update(self, map_fd: int, key: bytes, value: bytes) -> None:
         """Set one element, new or not; of a per-CPU map ``value`` holds every possible CPU's."""
         self._library.call("bpf_map_update_elem", map_fd, key, value, 0)

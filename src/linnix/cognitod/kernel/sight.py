@@ -18,7 +18,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from linnix.cognitod.events import ACCOUNT, BOOK_KINDS, BOOKS, EVENT, EXEC_TEXT, Array, Batch, Counters, ProbeState
+from linnix.cognitod.events import (
+    ACCOUNT,
+    BOOK_KINDS,
+    BOOKS,
+    CLOCKS,
+    EVENT,
+    EXEC_TEXT,
+    Array,
+    Batch,
+    Clocks,
+    Counters,
+    ProbeState,
+)
 from linnix.cognitod.kernel import cputime, preflight
 from linnix.cognitod.kernel.errors import KernelError
 from linnix.cognitod.kernel.libbpf import Library, Object
@@ -45,11 +57,13 @@ class BpfSight:
         library = Library()
         self._lock = threading.Lock()  # wake() and counters() may be called while close() runs
         self._last = Counters()
+        self._sampled: Clocks | None = None
         self._ahead = np.empty(0, EXEC_TEXT)
         with ExitStack() as stack:
             self._tasks = stack.enter_context(Object(library, place / "tasks.bpf.o"))
             self._tasks.load()
             self._walks = self._tasks.attach_iterator("write_task")
+            self._clocks = self._tasks.map_fd("clocks")
             self._lifecycle = stack.enter_context(Object(library, place / "lifecycle.bpf.o"))
             self._lifecycle.load()
             self._books = self._lifecycle.map_fd("books")
@@ -108,9 +122,15 @@ class BpfSight:
         """All processes now: dtype PROCESS, ordered by pid. ``KernelError`` when the iterator cannot be opened."""
         walk = self._tasks.open_iterator(self._walks)
         try:
-            return sum_threads(read_walk(walk))
+            rows = sum_threads(read_walk(walk))
         finally:
             os.close(walk)
+        self._sampled = self._read_clocks()
+        return rows
+
+    def _read_clocks(self) -> Clocks:
+        clocks = np.frombuffer(self._tasks.read(self._clocks, 0, CLOCKS.itemsize), CLOCKS)[0]
+        return Clocks(int(clocks["living_run_ns"]), bool(clocks["irq_ns"]))
 
     def counters(self) -> Counters:
         """The kernel's books, summed over CPUs; after ``close`` those of its last moment."""
@@ -128,6 +148,7 @@ class BpfSight:
             threads=int(cpus["threads"].sum()),
             workers=int(cpus["workers"].sum()),
             buried_run_ns=int(cpus["buried_run_ns"].sum()),
+            clocks=self._sampled,
         )
 
     def states(self) -> tuple[ProbeState, ...]:
