@@ -93,6 +93,29 @@ class Privacy(msgspec.Struct, frozen=True, kw_only=True):
     redact_patterns: list[str] = []
 
 
+class Probes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is looked at beyond processes; see docs/probes.md. Those of blame are governed by its own section too."""
+
+    stats: str = "sample"
+    blame_cpu: bool = True
+    blame_io: bool = True
+    blame_memory: bool = True
+    runqueue_latency: bool = True
+    block_latency: bool = True
+    oom: bool = True
+    tcp: bool = True
+    blocked: bool = True
+    filesystems: bool = True
+
+
+class Blame(msgspec.Struct, frozen=True, kw_only=True):
+    """When it is measured who makes whom wait; see docs/blame.md."""
+
+    mode: str = "auto"
+    threshold_pct: int = 5
+    hold_seconds: int = 30
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, resolved."""
 
@@ -104,6 +127,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     reasoner: Reasoner = Reasoner()
     outputs: Outputs = Outputs()
     privacy: Privacy = Privacy()
+    probes: Probes = Probes()
+    blame: Blame = Blame()
     data_dir: Path = Path("/var/lib/linnix")
     psi_paths: dict[str, Path] = {}
 
@@ -122,6 +147,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "reasoner": Reasoner,
     "outputs": Outputs,
     "privacy": Privacy,
+    "probes": Probes,
+    "blame": Blame,
 }
 
 _LATER = "has no effect in this version"
@@ -142,8 +169,10 @@ LEGACY: dict[str, str] = {
     "circuit_breaker.*": _NO_BREAKER,
     "noise_budget.*": _LATER,
     "privacy.redact_sensitive_data": "has no effect: command lines are always redacted",
+    "psi.sustained_pressure_seconds": "has no effect: blame is measured from the moment that pressure rises, see [blame]",
     "psi.*": _LATER,
-    "probes.*": "has no effect: the daemon finds out what the kernel offers",
+    "probes.btf_path": "has no effect: libbpf finds the kernel's type information by itself",
+    "probes.enable_page_faults": "has no effect: faults are counted without a probe",
 }
 
 #: Environment variable → key. An empty variable counts as unset.
@@ -154,6 +183,7 @@ ENVIRONMENT: dict[str, str] = {
     "LINNIX_UDS_PATH": "api.unix_socket",
     "LINNIX_DATA_DIR": "runtime.data_dir",
     "LINNIX_BPF": "runtime.bpf",
+    "LINNIX_BLAME": "blame.mode",
     "LLM_ENDPOINT": "reasoner.endpoint",
     "LLM_MODEL": "reasoner.model",
     "OPENAI_API_KEY": "reasoner.api_key",
@@ -165,6 +195,9 @@ PSI_ENVIRONMENT: dict[str, str] = {
     "LINNIX_PSI_MEMORY_PATH": "memory",
     "LINNIX_PSI_IO_PATH": "io",
 }
+
+#: Names of optional probes, separated by commas, that are switched off.
+PROBES_OFF = "LINNIX_PROBES_OFF"
 
 #: Variables of the original that mean nothing here, and why.
 LEGACY_ENVIRONMENT: dict[str, str] = {
@@ -181,11 +214,15 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "telemetry.sample_interval_ms": (100, 60_000),
     "telemetry.retention_seconds": (10, 3_600),
     "reasoner.timeout_ms": (100, 600_000),
+    "blame.threshold_pct": (1, 100),
+    "blame.hold_seconds": (5, 3_600),
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "logging.level": ("debug", "info", "warning", "error"),
     "logging.format": ("text", "json"),
+    "blame.mode": ("auto", "always", "off"),
+    "probes.stats": ("sample", "on", "off"),
 }
 
 
@@ -205,6 +242,7 @@ def load(
     for variable, key in ENVIRONMENT.items():
         if environ.get(variable, "").strip():
             values[key] = _from_environment(variable, environ[variable].strip(), problems)
+    values |= _probes_off(environ.get(PROBES_OFF, ""), problems)
     warnings += [f"{name}: {reason}" for name, reason in LEGACY_ENVIRONMENT.items() if environ.get(name, "").strip()]
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
     document: dict[str, Any] = {}
@@ -282,6 +320,15 @@ def _from_environment(variable: str, value: str, problems: list[str]) -> Any:
     if value.lower() not in switch:
         problems.append(f"LINNIX_BPF={value!r}: expected on or off")
     return switch.get(value.lower(), True)
+
+
+def _probes_off(names: str, problems: list[str]) -> dict[str, Any]:
+    known = [name for name in Probes.__struct_fields__ if name != "stats"]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in set(wanted) - set(known):
+        hint = _did_you_mean(_nearest(name, known)) or f"; there are {', '.join(known)}"
+        problems.append(f"{PROBES_OFF}: no probe is called {name!r}{hint}")
+    return {f"probes.{name}": False for name in wanted if name in known}
 
 
 def _typed(key: str, value: Any) -> Any:

@@ -16,26 +16,31 @@ import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvloop
 
 from linnix import __version__
-from linnix.cognitod import heap, listeners, metrics, sinks
+from linnix.cognitod import blaming, heap, instruments, listeners, metrics, sinks
 from linnix.cognitod.api import app
+from linnix.cognitod.blame.meter import BlameReading
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
-from linnix.cognitod.events import Sight
+from linnix.cognitod.events import Instrument, Sight
 from linnix.cognitod.host import fallback
 from linnix.cognitod.host.homes import NO_CGROUP2
 from linnix.cognitod.host.homes import find as find_homes
 from linnix.cognitod.hub import Hub
 from linnix.cognitod.ingest import Ingest
-from linnix.cognitod.kernel import KernelError
+from linnix.cognitod.kernel import BpfSight, KernelError, probes
 from linnix.cognitod.kernel import open_sight as open_bpf
+from linnix.cognitod.metrics.blame import BlameCollector
+from linnix.cognitod.metrics.sights import SightsCollector
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 from linnix.cognitod.redact import Redactor
+from linnix.cognitod.sights import Sights
 from linnix.cognitod.snapshots import HostReader
 
 log = logging.getLogger(__name__)
@@ -119,8 +124,21 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         host = HostReader(psi_paths=config.psi_paths)
         stack.callback(host.close)
         alerts = sinks.LineFile(config.alerts_file)
+        optional = instruments.choose(config)
+        sights = Sights(tell=lambda finding: pipeline.raise_alert(finding, pipeline.now_ns()))
+        processes = Table(retention_ns=config.telemetry.retention_seconds * 10**9)
+        meters = blaming.choose(config, homes.cgroups.mount)
+        blame = blaming.keep(meters, processes, homes)
+        eyes: list[Instrument] = [home_reader, *meters.engagements, *optional.instruments]
+        clock = probes.RunClock(config.probes.stats, eyes)
+        lines = probes.Table(
+            sight.states if isinstance(sight, BpfSight) else partial(probes.unseen, degraded),
+            eyes,
+            [*optional.unwanted, *(probes.off(f"blame_{name}", why) for name, why in meters.absent.items())],
+            clock,
+        )
         pipeline = Pipeline(
-            table=Table(retention_ns=config.telemetry.retention_seconds * 10**9),
+            table=processes,
             engine=Engine(found),
             gate=Alerts(found, socket.gethostname()),
             hub=hub,
@@ -129,8 +147,10 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             homes=homes,
             read_counters=sight.counters,
             on_alert=(sinks.alert_sink(alerts),),
+            on_reading={BlameReading: blame.on_reading, **sights.receivers},
         )
-        apps = app.build(pipeline, config, closing=closing, registry=metrics.build(pipeline))
+        registry = metrics.build(pipeline, BlameCollector(blame), SightsCollector(sights, lines, pipeline.place))
+        apps = app.build(pipeline, config, closing=closing, registry=registry, books=blame, seen=sights, probes=lines)
         ingest = Ingest(
             sight,
             pipeline,
@@ -140,7 +160,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             redact=Redactor(config.privacy.redact_patterns),
             interval_s=config.telemetry.sample_interval_ms / 1000,
             on_failure=on_failure,
-            instruments=[home_reader],
+            instruments=[clock, *eyes],
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal, number)

@@ -20,13 +20,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from linnix import __version__
-from linnix.cognitod.api import alerts, health, insights, processes, status, stream, system, wire
+from linnix.cognitod.api import (
+    alerts,
+    attribution,
+    blame,
+    health,
+    insights,
+    processes,
+    sights,
+    status,
+    stream,
+    system,
+    wire,
+)
 from linnix.cognitod.api.auth import HostCheck, TokenCheck, host_of, is_loopback
 from linnix.cognitod.api.context import Context, context
 from linnix.cognitod.api.errors import HANDLERS, HEADERS, Json
 from linnix.cognitod.api.requests import CountRequests, Requests
+from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.config import Config
+from linnix.cognitod.kernel.probes import Table
 from linnix.cognitod.pipeline import Pipeline
+from linnix.cognitod.sights import Sights
 
 
 class Page(NamedTuple):
@@ -64,8 +79,16 @@ PAGES = (
     Page("/events", stream.stream, "the same as /stream"),
     Page("/alerts", alerts.alerts, "SSE: alerts; the open ones as an array with Accept: application/json"),
     Page("/timeline", alerts.timeline, "past alerts; ?start= ?end= ?severity="),
+    Page("/blame", blame.blame, "who makes whom wait; ?resource= ?by= ?victim= ?from= ?to= ?top="),
+    Page("/attribution", attribution.attribution, "which pods, or units, stalled this one; ?pod= &namespace="),
     Page("/facts", insights.get_facts, "what every explanation is made from"),
     Page("/insights", insights.insights, "the rules' explanation of now"),
+    Page("/probes", sights.probes, "what looks at this host, whether it does, and what it costs"),
+    Page("/latency", sights.latency, "waits for a CPU and block requests, by cgroup; ?top="),
+    Page("/oom", sights.oom, "who was killed for want of memory"),
+    Page("/blocked", sights.blocked, "threads stuck in uninterruptible sleep, with their kernel stacks"),
+    Page("/tcp", sights.tcp, "retransmits, resets and failed connections; ?top="),
+    Page("/filesystems", sights.filesystems, "how full the filesystems are"),
     Page("/metrics", status.metrics, "the daemon's counters as JSON"),
     Page("/metrics/system", system.metrics_system, "the host's totals, short"),
     Page("/metrics/prometheus", prometheus, "the daemon's counters for Prometheus"),
@@ -81,13 +104,22 @@ class Apps(NamedTuple):
     operational: Starlette
 
 
-def build(pipeline: Pipeline, config: Config, *, closing: asyncio.Event, registry: CollectorRegistry) -> Apps:
+def build(
+    pipeline: Pipeline,
+    config: Config,
+    *,
+    closing: asyncio.Event,
+    registry: CollectorRegistry,
+    books: Blame | None = None,
+    seen: Sights | None = None,
+    probes: Table | None = None,
+) -> Apps:
     """Both applications. ``registry`` is ``metrics.build(pipeline)``; set ``closing`` at the first sign of shutdown:
     streams then end by themselves within a moment.
     """
     requests = Requests()
     registry.register(requests)
-    here = Context(pipeline, config, closing, registry)
+    here = Context(pipeline, config, closing, registry, books or Blame(), seen or Sights(), probes or Table())
     api = [
         Middleware(CountRequests, requests=requests, listener="api"),
         Middleware(HostCheck, listen_addr=config.api.listen_addr, names=config.api.allowed_hosts),

@@ -6,16 +6,19 @@ Owns nothing: it hands on the parts that the daemon wired together. Invariant: a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from linnix.cognitod.api.errors import RequestError
+from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.config import Config
+from linnix.cognitod.kernel.probes import Table
 from linnix.cognitod.model import Snapshot
 from linnix.cognitod.pipeline import Pipeline
+from linnix.cognitod.sights import Sights
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 
@@ -28,6 +31,9 @@ class Context:
     config: Config
     closing: asyncio.Event
     registry: CollectorRegistry
+    blame: Blame = field(default_factory=Blame)
+    sights: Sights = field(default_factory=Sights)
+    probes: Table = field(default_factory=Table)
 
     @property
     def bpf(self) -> bool:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from linnix import __version__
 from linnix.cognitod import footprint
-from linnix.cognitod.api import wire
+from linnix.cognitod.api import sights, wire
 from linnix.cognitod.api.context import BTF, Context, context
 from linnix.cognitod.api.errors import Json
 from linnix.cognitod.events import Kind
@@ -42,13 +42,30 @@ def _coverage(here: Context, losses: Losses) -> wire.Coverage:
 
 
 def _fork_books(here: Context) -> wire.ForkBooks | None:
-    first, last = here.pipeline.first_books, here.pipeline.last_books
-    if first is None or last is None:
+    births = here.pipeline.ledger.births()
+    if births is None:
         return None
-    kernel = last.kernel_processes - first.kernel_processes
-    forks, threads = last.forks - first.forks, last.threads - first.threads
     return wire.ForkBooks(
-        kernel_processes_delta=kernel, forks=forks, threads=threads, unexplained=kernel - forks - threads
+        kernel_processes_delta=births.kernel_processes,
+        forks=births.forks,
+        threads=births.threads,
+        workers=births.workers,
+        unexplained=births.unexplained,
+    )
+
+
+def _conservation(here: Context) -> wire.Conservation | None:
+    balance = here.pipeline.ledger.balance()
+    if balance is None:
+        return None
+    return wire.Conservation(
+        window_s=round(balance.window_ns / 10**9, 3),
+        busy_pct=round(balance.busy_pct, 3),
+        accounted_ns=balance.accounted_ns,
+        interrupts_ns=balance.interrupts_ns,
+        expected_ns=balance.expected_ns,
+        error_pct=None if balance.error_pct is None else round(balance.error_pct, 4),
+        holds=balance.holds,
     )
 
 
@@ -100,6 +117,7 @@ async def status(request: Request) -> Response:
         pss_bytes=footprint.read_pss_bytes(),
         coverage=_coverage(here, losses),
         fork_books=_fork_books(here),
+        conservation=_conservation(here),
         tables=wire.Tables(
             processes=len(table),
             processes_alive=len(living),
@@ -110,6 +128,7 @@ async def status(request: Request) -> Response:
             subscriber_queues=pipeline.hub.queued,
         ),
         subscribers=len(pipeline.hub),
+        probe_table=sights.probe_table(here.probes),
     )
     return Json(body)
 

@@ -9,7 +9,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from linnix.cognitod.api import wire
+from linnix.cognitod.api import sights, wire
 from linnix.cognitod.api.context import context
 from linnix.cognitod.api.errors import Json
 
@@ -18,7 +18,8 @@ MIB = 1 << 20
 
 async def system(request: Request) -> Response:
     """Everything about the host as a whole."""
-    snapshot = context(request).snapshot()
+    here = context(request)
+    snapshot = here.snapshot()
     pressure = {
         name: round(getattr(snapshot, name) or 0.0, 2)
         for name in (
@@ -51,6 +52,12 @@ async def system(request: Request) -> Response:
             swap_total_bytes=snapshot.swap_total_bytes,
             swap_used_bytes=snapshot.swap_used_bytes,
             uptime_s=round(snapshot.uptime_s, 1),
+            runqueue_latency_us=sights.system_latency(here, "runqueue"),
+            block_latency_us=sights.system_latency(here, "block"),
+            oom_kills=here.sights.kills_total,
+            blocked_threads=here.sights.blocked.total if here.sights.blocked else 0,
+            tcp=sights.tcp_totals(here.sights.tcp_totals),
+            filesystems=sights.system_filesystems(here),
         )
     )
 

@@ -37,8 +37,12 @@ class Finder(Protocol):
         """Begin; False when it cannot."""
         ...
 
-    def find(self, now_ns: int) -> Array:
+    def find(self) -> Array:
         """Those of now: dtype BLOCKED."""
+        ...
+
+    def refresh(self) -> None:
+        """Bring ``state`` up to date."""
         ...
 
     @property
@@ -86,7 +90,7 @@ class ProcFinder:
         """Needs nothing."""
         return True
 
-    def find(self, now_ns: int) -> Array:
+    def find(self) -> Array:
         """Those of now."""
         return np.array(list(self._records()), BLOCKED)
 
@@ -104,6 +108,9 @@ class ProcFinder:
                     yield int(fields[19]) * _NS_PER_TICK, sum(map(int, counts)), 0, pid, pid, comm
             except (OSError, IndexError):  # gone meanwhile
                 continue
+
+    def refresh(self) -> None:
+        """Nothing is counted."""
 
     @property
     def state(self) -> ProbeState:
@@ -134,7 +141,7 @@ class Blocked:
         if now_ns - self._looked_ns < LOOK_NS:
             return None
         self._looked_ns = now_ns
-        found = self._finder.find(now_ns)
+        found = self._finder.find()
         before, self._seen = self._seen, {}
         stuck = []
         for row in found:
@@ -151,6 +158,10 @@ class Blocked:
         frames = _FRAME.sub("", _read(place / "stack")).splitlines()[:MAX_FRAMES]
         wchan = _read(place / "wchan")
         return replace(one, wchan="" if wchan == "0" else wchan, stack=tuple(frames))
+
+    def refresh(self) -> None:
+        """Bring the finder's line up to date."""
+        self._finder.refresh()
 
     def states(self) -> tuple[ProbeState, ...]:
         """Its one line."""

@@ -20,8 +20,7 @@ class BlockedWalk:
     """Finds them all, threads as well as leaders."""
 
     def __init__(self) -> None:
-        what = "threads in uninterruptible sleep, with their kernel stacks"
-        self._probe = Probe("blocked", what, "blocked.bpf.o", ("write_blocked",))
+        self._probe = Probe("blocked", "blocked.bpf.o", ("write_blocked",))
         self._walks = -1
 
     def open(self) -> bool:
@@ -31,12 +30,11 @@ class BlockedWalk:
     def _attach(self, found: Object) -> None:
         self._walks = found.attach_iterator("write_blocked")
 
-    def find(self, now_ns: int) -> Array:
+    def find(self) -> Array:
         """Those of now: dtype BLOCKED. ``KernelError`` or ``OSError`` when the walk fails."""
         found = self._probe.object
         if found is None:
             return np.zeros(0, BLOCKED)
-        self._probe.refresh(now_ns)
         walk = found.open_iterator(self._walks)
         try:
             parts = []
@@ -45,6 +43,10 @@ class BlockedWalk:
         finally:
             os.close(walk)
         return np.frombuffer(b"".join(parts), BLOCKED)
+
+    def refresh(self) -> None:
+        """Read the kernel's account of its program anew."""
+        self._probe.refresh()
 
     @property
     def state(self) -> ProbeState:

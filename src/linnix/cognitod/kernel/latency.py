@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.events import ProbeState
+from linnix.cognitod.events import IDLE, MAX_CPUS, ProbeState
 from linnix.cognitod.kernel.libbpf import Library, Object
 from linnix.cognitod.kernel.probes import Probe, map_array
+from linnix.cognitod.model import IdleTime
 
 COUNTS = 30
 SLOTS = 128
@@ -60,6 +61,7 @@ class Latency:
         self._view: Histograms = np.zeros(0, HISTOGRAMS)
         self._kept: dict[int, Any] = {}
         self._last: Histograms = np.zeros(0, HISTOGRAMS)
+        self._idle: Histograms = np.zeros(0, IDLE)
         self._read_ns = self._retired_ns = 0
 
     def open(self) -> None:
@@ -72,15 +74,25 @@ class Latency:
 
     def _attach(self, found: Object) -> None:
         self._view = map_array(found, "histograms", HISTOGRAMS, self._cpus)
+        if self._name == "runqueue":
+            self._idle = map_array(found, "idlers", IDLE, min(self._cpus, MAX_CPUS))
         for program in self._programs:
             found.attach(program)
+
+    def idle(self, now_ns: int) -> IdleTime | None:
+        """How long the idle task has been on all CPUs since the first time it came on each; None where nobody looks."""
+        if not len(self._idle):
+            return None
+        idle = self._idle.copy()
+        since_ns = idle["since_ns"].astype(np.int64)
+        now = np.where(since_ns > 0, np.maximum(now_ns - since_ns, 0), 0)
+        return IdleTime(int(idle["total_ns"].sum()) + int(now.sum()), int(idle["irq_ns"].sum()))
 
     def collect(self, now_ns: int) -> LatencyReading | None:
         """All histograms so far, every two seconds."""
         if self._probe.object is None or now_ns - self._read_ns < READ_NS:
             return None
         self._read_ns = now_ns
-        self._probe.refresh(now_ns)
         if now_ns - self._retired_ns >= RETIRE_NS:
             self._retire()
             self._retired_ns = now_ns
@@ -128,6 +140,10 @@ class Latency:
         kept["sum_ns"] += histogram["sum_ns"]
         kept["counts"] += histogram["counts"]
 
+    def refresh(self) -> None:
+        """Read the kernel's account of its programs anew."""
+        self._probe.refresh()
+
     def states(self) -> tuple[ProbeState, ...]:
         """Its one line."""
         return (self._probe.state,)
@@ -135,18 +151,17 @@ class Latency:
     def close(self) -> None:
         """Detach and free; what was mapped goes with the last view of it. Idempotent."""
         self._view = np.zeros(0, HISTOGRAMS)
+        self._idle = np.zeros(0, IDLE)
         self._probe.close()
 
 
 def runqueue() -> Latency:
     """Waits for a CPU."""
     programs = ("handle_switch",)
-    what = "how long tasks wait for a CPU, by cgroup"
-    return Latency("runqueue", Probe("runqueue_latency", what, "runqueue.bpf.o", programs), programs)
+    return Latency("runqueue", Probe("runqueue_latency", "runqueue.bpf.o", programs), programs)
 
 
 def block() -> Latency:
     """Requests to block devices."""
     programs = ("handle_complete", "handle_issue")
-    what = "how long block devices take to serve requests, by cgroup"
-    return Latency("block", Probe("block_latency", what, "block_latency.bpf.o", programs), programs)
+    return Latency("block", Probe("block_latency", "block_latency.bpf.o", programs), programs)

@@ -62,7 +62,7 @@ class Ooms:
     def __init__(self, release: tuple[int, int] | None = None) -> None:
         self._names_task = (release or preflight.running_kernel()) >= (6, 9)
         self._programs = ("handle_victim",) if self._names_task else ("handle_signal", "handle_victim")
-        self._probe = Probe("oom", "who is killed for want of memory, and for whom", "oom.bpf.o", self._programs)
+        self._probe = Probe("oom", "oom.bpf.o", self._programs)
         self._ring: MappedRing | None = None
         self._books: Any = np.zeros(1, OOM_BOOKS)
         self._told = 0
@@ -85,12 +85,15 @@ class Ooms:
         """The kills since the last call."""
         if self._ring is None:
             return None
-        self._probe.refresh(now_ns)
         kills, lost = int(self._books["kills"][0]), int(self._books["lost"][0])
         if kills == self._told:  # no system call, nothing copied: nearly always
             return None
         self._told = kills
         return OomReading(self._ring.drain(), kills, lost)
+
+    def refresh(self) -> None:
+        """Read the kernel's account of its programs anew."""
+        self._probe.refresh()
 
     def states(self) -> tuple[ProbeState, ...]:
         """Its one line."""

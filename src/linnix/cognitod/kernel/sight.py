@@ -34,6 +34,7 @@ from linnix.cognitod.events import (
 from linnix.cognitod.kernel import cputime, preflight
 from linnix.cognitod.kernel.errors import KernelError
 from linnix.cognitod.kernel.libbpf import Library, Object
+from linnix.cognitod.kernel.probes import LIFECYCLE, TASKS
 from linnix.cognitod.kernel.ring import MappedRing
 from linnix.cognitod.kernel.tasks import read_walk, sum_threads
 
@@ -152,7 +153,7 @@ class BpfSight:
         )
 
     def states(self) -> tuple[ProbeState, ...]:
-        """Its lines in the table of probes, with the kernel's account of the programs; after ``close`` the last ones."""
+        """Its lines in the table of probes, with the kernel's account of them; after ``close`` the last ones."""
         with self._lock:
             if self._open:
                 self._states = tuple(
@@ -174,8 +175,8 @@ class BpfSight:
 def _lines(attach_ms: float) -> tuple[ProbeState, ...]:
     """What the daemon cannot do without; ``attach_ms`` is that of both objects together."""
     lines = (
-        ProbeState(name="lifecycle", what="births, execs and deaths of processes", programs=_PROGRAMS),
-        ProbeState(name="tasks", what="what every process uses", programs=("write_task",)),
+        ProbeState(name="lifecycle", what=LIFECYCLE, programs=_PROGRAMS),
+        ProbeState(name="tasks", what=TASKS, programs=("write_task",)),
     )
     return tuple(replace(line, required=True, attach_ms=attach_ms, attachments=1) for line in lines)
 

@@ -57,8 +57,7 @@ class Tcp:
             "handle_send_reset",
             "handle_receive_reset",
         )
-        what = "TCP retransmits, resets and failed connections, by process"
-        self._probe = Probe("tcp", what, "tcp.bpf.o", self._programs)
+        self._probe = Probe("tcp", "tcp.bpf.o", self._programs)
         self._books: Any = np.zeros(1, TCP_BOOKS)
         self._counts_fd = -1
         self._told = 0
@@ -78,7 +77,6 @@ class Tcp:
         found = self._probe.object
         if found is None:
             return None
-        self._probe.refresh(now_ns)
         book = self._books[0]
         totals = book["totals"].tolist()
         if sum(totals) == self._told:  # no system call: nearly always
@@ -86,6 +84,10 @@ class Tcp:
         self._told = sum(totals)
         keys, counts = found.read_hash(self._counts_fd, TCP_KEY, TCP_COUNTS, take=True)
         return TcpReading(keys, counts, tuple(totals), int(book["lost"]))
+
+    def refresh(self) -> None:
+        """Read the kernel's account of its programs anew."""
+        self._probe.refresh()
 
     def states(self) -> tuple[ProbeState, ...]:
         """Its one line."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from linnix.cognitod.api.wire.processes import K8s
+from linnix.cognitod.api.wire.sights import ProbeTable
 
 
 class Drops(msgspec.Struct):
@@ -61,6 +62,7 @@ class Ready(msgspec.Struct):
     rss_probe: str
     reason: str | None
     reasons: list[str]
+    probes: dict[str, str]
 
 
 class TopMemory(msgspec.Struct):
@@ -119,16 +121,35 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class ForkBooks(msgspec.Struct, kw_only=True):
-    """Our forks and threads against the kernel's own ``processes`` counter, between the first sample and the last.
+    """Births against the kernel's own ``processes`` counter, between the first and the last sample at which nobody was
+    born while the counters were read.
 
-    ``unexplained`` is what the kernel counted and no tracepoint reported: workers of io_uring and vhost, and, either
-    way, the few that came between the reading of one counter and the other.
+    ``workers`` are the tasks that the kernel makes for io_uring and vhost. ``unexplained`` is what is left: not 0 when a
+    CPU was brought up (its idle task is counted) or a clone was under way at one of the two readings.
     """
 
     kernel_processes_delta: int
     forks: int
     threads: int
+    workers: int
     unexplained: int
+
+
+class Conservation(msgspec.Struct, kw_only=True):
+    """CPU time of everything that ran, against cores × elapsed − (idle + iowait + steal), over the last ten seconds.
+
+    ``interrupts_ns`` is part of ``accounted_ns``: what interrupts took of idle CPUs; null where the probe
+    ``runqueue_latency`` is off. ``accounted_ns`` is null without eBPF. ``holds``: within 2 %; null where that cannot be
+    told, and below 25 % busy.
+    """
+
+    window_s: float
+    busy_pct: float
+    accounted_ns: int | None
+    interrupts_ns: int | None
+    expected_ns: int
+    error_pct: float | None
+    holds: bool | None
 
 
 class Tables(msgspec.Struct, kw_only=True):
@@ -173,8 +194,10 @@ class Status(msgspec.Struct, kw_only=True):
     pss_bytes: int
     coverage: Coverage
     fork_books: ForkBooks | None
+    conservation: Conservation | None
     tables: Tables
     subscribers: int
+    probe_table: ProbeTable
 
 
 class Route(msgspec.Struct):

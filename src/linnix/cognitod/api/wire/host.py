@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from linnix.cognitod.api.wire.processes import Container, K8s
+from linnix.cognitod.api.wire.sights import SystemFilesystem, SystemLatency, TcpTotals
 
 
 class System(msgspec.Struct, kw_only=True):
@@ -36,6 +37,12 @@ class System(msgspec.Struct, kw_only=True):
     swap_total_bytes: int
     swap_used_bytes: int
     uptime_s: float
+    runqueue_latency_us: SystemLatency | None
+    block_latency_us: SystemLatency | None
+    oom_kills: int
+    blocked_threads: int
+    tcp: TcpTotals
+    filesystems: list[SystemFilesystem]
 
 
 class SystemMetrics(msgspec.Struct):

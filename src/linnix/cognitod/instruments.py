@@ -1,0 +1,67 @@
+"""Which optional instruments run, by the configuration.
+
+Owns the list. Refuses to open them: the ingest thread does. Invariant: every name of ``probes.OPTIONAL`` but
+those of blame has a line in the table, running or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from linnix.cognitod.config import Config
+from linnix.cognitod.events import Instrument, ProbeState
+from linnix.cognitod.host.blocked import Blocked, ProcFinder
+from linnix.cognitod.host.filesystems import Filesystems
+from linnix.cognitod.kernel import latency, probes
+from linnix.cognitod.kernel.blocked import BlockedWalk
+from linnix.cognitod.kernel.oom import Ooms
+from linnix.cognitod.kernel.tcp import Tcp
+
+NO_BPF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
+
+#: Those that are BPF programs and nothing else.
+_BPF: dict[str, Callable[[], Instrument]] = {
+    "runqueue_latency": latency.runqueue,
+    "block_latency": latency.block,
+    "oom": Ooms,
+    "tcp": Tcp,
+}
+
+
+class Chosen(NamedTuple):
+    """The instruments to run, and the table's lines of those that are not."""
+
+    instruments: list[Instrument]
+    unwanted: list[ProbeState]
+
+
+def choose(config: Config) -> Chosen:
+    """The optional instruments except those that measure blame."""
+    chosen = Chosen([], [])
+    for name in probes.OPTIONAL:
+        if name.startswith("blame_"):
+            continue
+        if not wanted(config, name):
+            chosen.unwanted.append(probes.off(name, f"probes.{name} = false"))
+        elif name in _BPF and config.runtime.bpf:
+            chosen.instruments.append(_BPF[name]())
+        elif name in _BPF:
+            chosen.unwanted.append(probes.off(name, NO_BPF))
+        elif name == "blocked":
+            chosen.instruments.append(_blocked(config))
+        elif name == "filesystems":
+            chosen.instruments.append(Filesystems())
+    return chosen
+
+
+def wanted(config: Config, name: str) -> bool:
+    """Whether the configuration leaves this optional probe on."""
+    switch: bool = getattr(config.probes, name)
+    return switch
+
+
+def _blocked(config: Config) -> Instrument:
+    if config.runtime.bpf:
+        return Blocked(BlockedWalk(), ProcFinder(reason="no task iterator: process leaders only"))
+    return Blocked(ProcFinder(reason=NO_BPF))
