@@ -181,7 +181,7 @@ int handle_issue(__u64 *ctx)
 	return 0;
 }
 
-static __always_inline void tell_done(struct request *request, __u64 now, __u32 dev)
+static __always_inline void tell_done(struct request *request, __u64 now, __u32 dev, bool refused)
 {
 	struct linnix_stall record = {};
 
@@ -189,6 +189,7 @@ static __always_inline void tell_done(struct request *request, __u64 now, __u32 
 	record.ts_ns = now;
 	record.key = (__u64)request;
 	record.dev = dev;
+	record.cause = refused;
 	tell(&record);
 }
 
@@ -211,7 +212,7 @@ int handle_complete(__u64 *ctx)
 		last->ts_ns = now;
 		last->dev = dev;
 	}
-	tell_done(request, now, dev);
+	tell_done(request, now, dev, false);
 	bio = (__u64)request->bio;
 	bpf_map_delete_elem(&owners, &bio);
 	return 0;
@@ -223,7 +224,7 @@ int handle_requeue(__u64 *ctx)
 {
 	struct request *request = traced_request(ctx);
 
-	tell_done(request, bpf_ktime_get_ns(), request_dev(request));
+	tell_done(request, bpf_ktime_get_ns(), request_dev(request), true);
 	return 0;
 }
 

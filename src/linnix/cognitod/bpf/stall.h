@@ -38,7 +38,7 @@ struct linnix_stall {
 	__u32 amount; /* issue: bytes; alloc: pages; wait for memory: how deeply nested */
 	__u32 cpu;    /* wait: where it began */
 	__u8 kind;
-	__u8 cause;    /* wait */
+	__u8 cause;    /* wait; done: 1 when the driver had no room for the request, so that it will be issued again */
 	__u8 inferred; /* issue: the owner is a conclusion, not an observation */
 	__u8 op;       /* issue: REQ_OP_* */
 };

@@ -63,8 +63,9 @@ class BlameIo:
         self._in_flight = np.empty(0, RECORD)  # issues
         self._late = np.empty(0, RECORD)
         self._last_ns = 0
-        #: The requests issued in the last interval that was collected: dtype RECORD.
-        self.issued = np.empty(0, RECORD)
+        #: The requests that completed in the last interval that was collected, as their issues: dtype RECORD. Of who
+        #: writes around the page cache, ``amount`` sums to the bytes written exactly.
+        self.completed = np.empty(0, RECORD)
 
     def load(self) -> None:
         """Open and verify the programs; ``KernelError`` where this kernel cannot have them."""
@@ -128,7 +129,6 @@ class BlameIo:
         told = np.concatenate((self._late, seen.records[np.isin(seen.records["kind"], (ISSUE, DONE))]))
         is_late = told["ts_ns"] > now_ns
         told, self._late = told[~is_late], told[is_late]
-        self.issued = told[told["kind"] == ISSUE]
         told = np.concatenate((self._in_flight, told))
         told = told[np.lexsort((told["ts_ns"], told["key"]))]
         same = np.append(told["key"][1:] == told["key"][:-1], False)  # the next record is of the same request
@@ -137,6 +137,8 @@ class BlameIo:
         served = told[is_issue]
         served["begin_ns"] = np.maximum(served["ts_ns"], begin_ns)
         ended = same[is_issue]
+        refused = np.append(told["cause"][1:], 0)[is_issue] == 1
+        self.completed = served[ended & ~refused]
         self._in_flight = served[~ended]
         served["ts_ns"] = np.where(ended, after[is_issue], now_ns)
         # Issued before this epoch, or before records were lost: in flight all the while, and nobody knows whose.
