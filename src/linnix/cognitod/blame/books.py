@@ -81,7 +81,7 @@ class Blame:
         """Why nothing is measured of a resource now; None while it is, or will be when the host waits."""
         engagement = self.engagements.get(resource)
         if engagement is None:
-            return self._absent.get(resource, "not measured by this version")
+            return self._absent.get(resource, "not measured here")
         return engagement.reason or None
 
     def homes(self) -> Iterable[Home]:
