@@ -20,19 +20,19 @@ STEPS = ("reserve", "commit", "discard", "drain")
 
 @dataclass
 class Kernel:
-    """The producer's side. ``data`` is one memory seen twice in a row: every write goes to both."""
+    """The producer's side."""
 
     start: int = 0
     consumer: np.ndarray = field(default_factory=lambda: np.zeros(1, np.uint64))
     producer: np.ndarray = field(default_factory=lambda: np.zeros(1, np.uint64))
-    data: np.ndarray = field(default_factory=lambda: np.zeros(2 * SIZE, np.uint8))
+    data: np.ndarray = field(default_factory=lambda: np.zeros(SIZE, np.uint8))
 
     def __post_init__(self) -> None:
         self.consumer[0] = self.producer[0] = self.start
 
     def write(self, at: int, raw: bytes) -> None:
         for i, byte in enumerate(raw):
-            self.data[(at + i) % SIZE] = self.data[(at + i) % SIZE + SIZE] = byte
+            self.data[(at + i) % SIZE] = byte
 
     def reserve(self, length: int = RECORD.itemsize) -> int | None:
         at = int(self.producer[0])

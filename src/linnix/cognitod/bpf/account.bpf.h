@@ -17,7 +17,7 @@
 #include "books.bpf.h"
 #include "task.bpf.h"
 
-/* Mapped twice in user space, and counted twice in its RSS: 5,041 accounts. */
+/* Mapped in user space, and counted in its RSS in full: 5,041 accounts. */
 #define ACCOUNTS_BYTES (512 << 10)
 
 struct {

@@ -4,9 +4,10 @@ Owns the shared memory and the consumer's position. Refuses to know what a recor
 only after its header was seen committed in the shared memory itself, and its space is given back only after the copy.
 
 The layout is the kernel's ABI (kernel/bpf/ringbuf.c): one page with the consumer's position, one with the producer's,
-then the data, mapped twice in a row so that a record that wraps is still contiguous. Each record begins with a u32
-length, whose bit 31 says that it is still being written and bit 30 that it is to be skipped, and a u32 of the kernel's
-own. Since all records have one size, the run from consumer to producer is an array of constant stride.
+then the data. Each record begins with a u32 length, whose bit 31 says that it is still being written and bit 30 that it
+is to be skipped, and a u32 of the kernel's own. Since all records have one size, a run of them is an array of constant
+stride. The kernel offers the data a second time behind itself, so that a record that wraps is
+contiguous; it is not mapped, because that would count every ring twice in our memory for the sake of one record a lap.
 """
 
 from __future__ import annotations
@@ -53,31 +54,59 @@ class Ring:
     """The consumer's side of one ring. One thread may use it."""
 
     def __init__(self, consumer: Position, producer: Position, data: Bytes, record: np.dtype[np.void]) -> None:
-        """``data`` holds the ring's bytes twice in a row; the positions are one element each, in shared memory."""
+        """``data`` holds the ring's bytes; the positions are one element each, in shared memory."""
         self._consumer, self._producer, self._data = consumer, producer, data
-        self._size = len(data) // 2
         self._record = record
         # the kernel rounds every record up to 8 bytes
-        stride = HEADER_BYTES + (record.itemsize + 7) // 8 * 8
+        self._stride = HEADER_BYTES + (record.itemsize + 7) // 8 * 8
         self._slot = np.dtype(
-            {"names": ["head", "body"], "formats": ["<u4", record], "offsets": [0, HEADER_BYTES], "itemsize": stride}
+            {
+                "names": ["head", "body"],
+                "formats": ["<u4", f"V{record.itemsize}"],  # bytes are copied in one piece, fields one by one
+                "offsets": [0, HEADER_BYTES],
+                "itemsize": self._stride,
+            }
         )
         self._fence = Fence()
 
     def drain(self) -> Array:
         """Copy out everything committed up to the first record still being written. Never blocks."""
         at = int(self._consumer[0])
-        waiting = (int(self._producer[0]) - at) // self._slot.itemsize
+        waiting = (int(self._producer[0]) - at) // self._stride
         if waiting <= 0:
             return np.empty(0, self._record)
         self._fence()  # the producer's position before the headers
-        run: Array = np.ndarray(waiting, self._slot, self._data, at % self._size)
-        heads = run["head"].copy()
-        busy = heads & BUSY != 0
-        if busy.any():
-            waiting = int(busy.argmax())
-            run, heads = run[:waiting], heads[:waiting]
-        self._fence()  # the headers before what they vouch for
+        parts: list[Array] = []
+        taken = 0
+        while taken < waiting:
+            run = self._run(at + taken * self._stride, waiting - taken)
+            heads = run["head"].copy()
+            busy = heads & BUSY != 0
+            committed = int(busy.argmax()) if busy.any() else len(run)
+            self._fence()  # the headers before what they vouch for
+            parts.append(self._bodies(run[:committed], heads[:committed]))
+            taken += committed
+            if committed < len(run):
+                break
+        self._fence()  # the copy before the space is given back
+        self._consumer[0] = at + taken * self._stride
+        return cast(Array, (parts[0] if len(parts) == 1 else np.concatenate(parts)).view(self._record))
+
+    def _run(self, at: int, waiting: int) -> Array:
+        """The records from a position to the end of the ring; the one that lies across it is put together."""
+        place = at % len(self._data)
+        whole = min(waiting, (len(self._data) - place) // self._stride)
+        if whole:
+            return np.ndarray(whole, self._slot, self._data, place)
+        one = np.zeros(1, self._slot)
+        one["head"] = np.ndarray(1, "<u4", self._data, place)
+        self._fence()  # its header too before what it vouches for
+        raw, left = one.view(np.uint8), len(self._data) - place
+        raw[HEADER_BYTES:left] = self._data[place + HEADER_BYTES :]
+        raw[left:] = self._data[: self._stride - left]
+        return one
+
+    def _bodies(self, run: Array, heads: NDArray[np.uint32]) -> Array:
         foreign = heads & ~np.uint32(DISCARD) != self._record.itemsize
         if foreign.any():
             length = int(heads[foreign.argmax()]) & ~DISCARD
@@ -86,10 +115,8 @@ class Ring:
                 "BPF objects and Python code are of different builds: rebuild with: python hatch_build.py"
             )
         kept = heads & DISCARD == 0
-        records = run["body"].copy() if kept.all() else run["body"][kept]
-        self._fence()  # the copy before the space is given back
-        self._consumer[0] = at + waiting * self._slot.itemsize
-        return cast(Array, records)
+        bodies: Array = run["body"]
+        return bodies.copy() if kept.all() else bodies[kept]
 
 
 class MappedRing(Ring):
@@ -99,11 +126,11 @@ class MappedRing(Ring):
         """``size`` is the map's ``max_entries`` in bytes."""
         page = mmap.PAGESIZE
         control = mmap.mmap(map_fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        shared = mmap.mmap(map_fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        shared = mmap.mmap(map_fd, page + size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         super().__init__(
             np.frombuffer(control, "<u8", 1),
             np.frombuffer(shared, "<u8", 1),
-            np.frombuffer(shared, np.uint8, 2 * size, offset=page),
+            np.frombuffer(shared, np.uint8, size, offset=page),
             record,
         )
 
