@@ -30,13 +30,16 @@ class Group:
         path.mkdir()
         self.path = path
         self.id = path.stat().st_ino
+        #: Folders of v1 hierarchies that its processes are put into as well.
+        self.beside: tuple[Path, ...] = ()
 
     def child(self, name: str) -> Group:
         return Group(self.path / name)
 
     def enter(self) -> None:
         """For ``preexec_fn``."""
-        (self.path / "cgroup.procs").write_text("0")
+        for path in (self.path, *self.beside):
+            (path / "cgroup.procs").write_text("0")
 
     def pressure_us(self, resource: str) -> int:
         """PSI's total of ``some``; the kernel brings it up to date at most every two seconds."""
