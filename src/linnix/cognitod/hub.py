@@ -164,7 +164,9 @@ class Subscription:
 
 
 class Hub:
-    """All subscriptions. Publishing costs one filter per subscriber and batch, and nothing per event."""
+    """All subscriptions. Publishing costs each batch one pass of every filter that somebody has, and nothing per event.
+    Subscribers with equal filters are handed the same arrays.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -202,14 +204,22 @@ class Hub:
 
     def publish_events(self, frames: Frames) -> None:
         """Hand a batch to those who want any of it."""
+        known: dict[Filter, Frames | None] = {}
         for subscription in self._subscriptions:
-            if (passed := subscription.filter.frames(frames)) is not None:
+            wanted = subscription.filter
+            if wanted not in known:
+                known[wanted] = wanted.frames(frames)
+            if (passed := known[wanted]) is not None:
                 subscription.put(passed)
 
     def publish_tag_change(self, change: TagChange) -> None:
         """Hand on processes that gained or lost tags."""
+        known: dict[Filter, TagChange | None] = {}
         for subscription in self._subscriptions:
-            if (passed := subscription.filter.change(change)) is not None:
+            wanted = subscription.filter
+            if wanted not in known:
+                known[wanted] = wanted.change(change)
+            if (passed := known[wanted]) is not None:
                 subscription.put(passed)
 
     def publish_alert(self, alert: Alert) -> None:

@@ -212,3 +212,18 @@ def test_a_cancelled_wait_loses_nothing() -> None:
         assert len(await subscription.get(timeout_s=1) or ()) == 2
 
     run(story)
+
+
+def test_subscribers_with_equal_filters_share_arrays_and_others_do_not() -> None:
+    async def story() -> None:
+        hub = Hub()
+        first, same, other = (
+            hub.subscribe(Filter(pids=pids)) for pids in (frozenset({100}),) * 2 + (frozenset({101}),)
+        )
+        hub.publish_events(forks(3))
+        got = [await each.get() for each in (first, same, other)]
+
+        assert got[0] is got[1]
+        assert [each.events["pid"].tolist() for each in got if isinstance(each, Frames)] == [[100], [100], [101]]
+
+    run(story)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from linnix.cognitod.api.errors import RequestError
+from linnix.cognitod.api.sharing import Sharing
 from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.config import Config
 from linnix.cognitod.kernel.probes import Table
@@ -34,6 +35,7 @@ class Context:
     blame: Blame = field(default_factory=Blame)
     sights: Sights = field(default_factory=Sights)
     probes: Table = field(default_factory=Table)
+    sharing: Sharing = field(default_factory=Sharing)
 
     @property
     def bpf(self) -> bool:

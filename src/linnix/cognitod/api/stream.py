@@ -1,7 +1,8 @@
 """``/stream`` and ``/events``: what happens, as it happens.
 
-Owns the reading of the filter and the life of a subscription. Refuses to encode for nobody: JSON is made here, per
-subscriber, from arrays that the hub shares. Invariant: what a client is not sent, it is told the number of.
+Owns the reading of the filter and the life of a subscription. Refuses to encode for nobody: JSON is made here, from
+arrays that the hub shares, once for all who asked for the same. Invariant: what a client is not sent, it is told the
+number of.
 """
 
 from __future__ import annotations
@@ -48,7 +49,13 @@ async def stream(request: Request) -> Response:
     """Every event that passes the filter, from now on."""
     here = context(request)
     subscription = here.pipeline.hub.subscribe(read_filter(request.query_params, here.pipeline.homes))
-    return sse.EventStream(_told(subscription, here), here.closing, subscription.close)
+
+    def end() -> None:
+        subscription.close()
+        if not len(here.pipeline.hub):
+            here.sharing.forget()
+
+    return sse.EventStream(_told(subscription, here), here.closing, end)
 
 
 async def _told(subscription: Subscription, here: Context) -> AsyncGenerator[bytes, None]:
@@ -57,11 +64,12 @@ async def _told(subscription: Subscription, here: Context) -> AsyncGenerator[byt
             yield sse.lost(lost)
         if isinstance(item, Frames):
             snapshot = here.pipeline.snapshot
-            chunks = frames.event_chunks(item, here.pipeline.place, snapshot.mem_total_bytes if snapshot else 0)
+            memory = snapshot.mem_total_bytes if snapshot else 0
+            encode = partial(frames.event_chunks, item, here.pipeline.place, memory)
         elif isinstance(item, TagChange):
-            chunks = frames.tag_chunks(item, here.pipeline.place)
+            encode = partial(frames.tag_chunks, item, here.pipeline.place)
         else:
             continue
-        for chunk in chunks:
+        for chunk in here.sharing.chunks(item, encode) if len(here.pipeline.hub) > 1 else encode():
             yield chunk
             await asyncio.sleep(0)  # a client that takes everything at once must not keep the others waiting
