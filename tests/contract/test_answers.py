@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,23 @@ from world import GIB, Proc, S, World
 
 from linnix.cognitod.config import Api, Config
 from linnix.cognitod.events import EXEC_TEXT, Kind
+from linnix.cognitod.model import Books
 from linnix.insight import facts
 
+BOOKS = Books(
+    at_ns=0,
+    cores=2,
+    run_ns=0,
+    idle_task_ns=0,
+    idle_ns=0,
+    steal_ns=0,
+    irq_ns=0,
+    processes=0,
+    forks=0,
+    threads=0,
+    workers=0,
+    together=True,
+)
 HOSTILE = b'</script>"\x1b[31m\n\xff'
 
 
@@ -251,15 +267,32 @@ def test_status_balances_its_books() -> None:
 
 def test_status_reconciles_forks_with_the_kernels_own_counter() -> None:
     world = World()
-    world.sample(Proc(1), forks_total=5000)
-    world.happen(*(world.event(Kind.FORK, pid, 1) for pid in range(100, 107)))
-    world.counters.threads = 20
-    world.sample(Proc(1), forks_total=5030)
+    assert world.get("/status").json()["fork_books"] is None
+    world.sample(Proc(1), books=replace(BOOKS, processes=5000))
+    world.sample(Proc(1), books=replace(BOOKS, processes=5030, forks=7, threads=19, workers=2))
     assert world.get("/status").json()["fork_books"] == {
         "kernel_processes_delta": 30,
         "forks": 7,
-        "threads": 20,
-        "unexplained": 3,
+        "threads": 19,
+        "workers": 2,
+        "unexplained": 2,
+    }
+
+
+def test_status_holds_cpu_time_against_what_was_not_idle() -> None:
+    world = World()
+    world.sample(Proc(1), books=BOOKS)
+    assert world.get("/status").json()["conservation"] is None
+    later = replace(BOOKS, at_ns=10 * S, run_ns=8 * S, idle_task_ns=11 * S, idle_ns=10 * S + S // 2, steal_ns=S // 2)
+    world.sample(Proc(1), books=later)
+    assert world.get("/status").json()["conservation"] == {
+        "window_s": 10.0,
+        "busy_pct": 45.0,
+        "accounted_ns": 8 * S + S // 2,
+        "interrupts_ns": S // 2,
+        "expected_ns": 9 * S,
+        "error_pct": -5.5556,
+        "holds": False,
     }
 
 

@@ -22,7 +22,7 @@ from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Counters, K
 from linnix.cognitod.host.cgroup import Cgroups
 from linnix.cognitod.host.homes import Homes
 from linnix.cognitod.hub import Hub
-from linnix.cognitod.model import Sample, Snapshot
+from linnix.cognitod.model import Books, Sample, Snapshot
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 
@@ -79,7 +79,7 @@ class World:
         self.apps = build(self.pipeline, self.config, closing=self.closing, registry=self.registry)
         self.seconds = 0
 
-    def sample(self, *processes: Proc, **totals: Any) -> None:
+    def sample(self, *processes: Proc, books: Books | None = None, **totals: Any) -> None:
         """A second passes, and these are the processes of the host."""
         self.now_ns += S
         self.seconds += 1
@@ -105,7 +105,7 @@ class World:
             "psi_io_full_avg10": 0.0,
         }
         snapshot = Snapshot(timestamp=1_764_000_000.0 + self.seconds, ts_ns=self.now_ns, **{**host, **totals})
-        self.pipeline.on_sample(Sample(table, snapshot, 0, np.zeros(0, EXEC_TEXT)))
+        self.pipeline.on_sample(Sample(table, snapshot, 0, np.zeros(0, EXEC_TEXT), books))
 
     def happen(self, *events: np.void, texts: Any = None) -> None:
         """These events reach the daemon in one batch."""

@@ -25,6 +25,7 @@ from linnix import __version__
 from linnix.cognitod import blaming, heap, instruments, listeners, metrics, sinks
 from linnix.cognitod.api import app
 from linnix.cognitod.blame.meter import BlameReading
+from linnix.cognitod.bookkeeping import Bookkeeper
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import Instrument, Sight
@@ -125,6 +126,8 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         stack.callback(host.close)
         alerts = sinks.LineFile(config.alerts_file)
         optional = instruments.choose(config)
+        bookkeeper = Bookkeeper(sight.counters, instruments.idle_clock(optional.instruments))
+        stack.callback(bookkeeper.close)
         sights = Sights(tell=lambda finding: pipeline.raise_alert(finding, pipeline.now_ns()))
         processes = Table(retention_ns=config.telemetry.retention_seconds * 10**9)
         meters = blaming.choose(config, homes.cgroups.mount)
@@ -161,6 +164,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             interval_s=config.telemetry.sample_interval_ms / 1000,
             on_failure=on_failure,
             instruments=[clock, *eyes],
+            read_books=bookkeeper.read,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal, number)

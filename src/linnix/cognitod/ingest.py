@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from linnix.cognitod.events import EXEC_TEXT, Array, Batch, Instrument, Sight
-from linnix.cognitod.model import Sample, Snapshot
+from linnix.cognitod.model import Books, Sample, Snapshot
 
 #: How long events may wait in the ring before they are drained.
 LATENCY_S = 0.05
@@ -34,6 +34,10 @@ MAX_READINGS = 256
 _NO_TEXTS = np.zeros(0, EXEC_TEXT)
 
 log = logging.getLogger(__name__)
+
+
+def _no_books() -> None:
+    return None
 
 
 class Receiver(Protocol):
@@ -70,12 +74,14 @@ class Ingest:
         on_failure: Callable[[BaseException], None],
         max_queued: int = MAX_QUEUED,
         instruments: Sequence[Instrument] = (),
+        read_books: Callable[[], Books | None] = _no_books,
     ) -> None:
         self._sight = sight
         self._receiver = receiver
         self._loop = loop
         self._read_snapshot = read_snapshot
         self._read_texts = read_texts
+        self._read_books = read_books
         self._redact = redact
         self._interval_s = interval_s
         self._on_failure = on_failure
@@ -141,12 +147,13 @@ class Ingest:
 
     def _take_sample(self, first: bool) -> None:
         rows = self._sight.sample()
+        books = self._read_books()  # at once: run times of the living are those of the sample
         snapshot = self._read_snapshot()
         offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         texts = self._redact(self._read_texts(rows)) if first else _NO_TEXTS
         if (missed := self._sample) is not None:  # its successor must not cost it its texts
             texts = np.concatenate([missed.texts, texts])
-        self._sample = Sample(rows, snapshot, offset_ns, texts)
+        self._sample = Sample(rows, snapshot, offset_ns, texts, books)
         self._schedule()
 
     def _collect(self) -> None:

@@ -6,7 +6,7 @@ those of blame has a line in the table, running or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from linnix.cognitod.config import Config
@@ -17,6 +17,7 @@ from linnix.cognitod.kernel import latency, probes
 from linnix.cognitod.kernel.blocked import BlockedWalk
 from linnix.cognitod.kernel.oom import Ooms
 from linnix.cognitod.kernel.tcp import Tcp
+from linnix.cognitod.model import IdleTime
 
 NO_BPF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
 
@@ -53,6 +54,12 @@ def choose(config: Config) -> Chosen:
         elif name == "filesystems":
             chosen.instruments.append(Filesystems())
     return chosen
+
+
+def idle_clock(eyes: Sequence[Instrument]) -> Callable[[int], IdleTime | None]:
+    """Asks whichever of them watches the idle task, at a time of ``time.monotonic_ns``; None if none does."""
+    watching = [eye for eye in eyes if isinstance(eye, latency.Latency)]
+    return lambda now_ns: next((found for eye in watching if (found := eye.idle(now_ns)) is not None), None)
 
 
 def wanted(config: Config, name: str) -> bool:

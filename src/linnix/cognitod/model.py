@@ -201,6 +201,7 @@ class Sample:
     snapshot: Snapshot
     boot_offset_ns: int  # CLOCK_BOOTTIME less CLOCK_MONOTONIC
     texts: Array  # dtype EXEC_TEXT, redacted: of processes older than the daemon, with the first sample
+    books: Books | None = None
 
 
 #: Kinds in the kernel's books that are no events, but travel with them.
@@ -229,13 +230,32 @@ class Losses:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForkBooks:
-    """Three counters read together, all cumulative; what matters are their differences between two readings."""
+@dataclass(frozen=True, slots=True)
+class IdleTime:
+    """Of the idle task on all CPUs, since some moment."""
 
-    kernel_processes: int  # /proc/stat processes: every clone, kernel workers of io_uring and vhost among them
+    total_ns: int
+    irq_ns: int  # of it in interrupts, where the kernel times them; else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """The kernel's totals and ours, read together and all cumulative: what matters are differences of two readings."""
+
+    at_ns: int  # time.monotonic_ns
+    cores: int
+    run_ns: int | None  # CPU time of all tasks, living and buried; None without eBPF
+    irq_timed: bool = False  # the kernel takes time in interrupts from the tasks that they hit
+    idle_task_ns: int | None = None  # how long the idle task has been on a CPU; None where nobody watches
+    idle_irq_ns: int = 0
+    idle_ns: int  # what the kernel calls idle, waiting for IO included
+    steal_ns: int
+    irq_ns: int  # in interrupts, by ticks where the kernel does not time them
+    processes: int  # the kernel's counter: every clone, workers of io_uring and vhost among them
     forks: int  # of processes, lost events included
     threads: int
+    workers: int
+    together: bool  # nobody was born between the reading of the kernel's counter and of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

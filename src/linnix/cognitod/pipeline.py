@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
@@ -30,7 +31,7 @@ from linnix.cognitod.model import (
     QUIET,
     Activity,
     Alert,
-    ForkBooks,
+    Finding,
     Frames,
     Home,
     Losses,
@@ -87,8 +88,7 @@ class Pipeline:
         self.events_total = 0
         self.queue_dropped = 0
         self.samples_total = 0
-        self.first_books: ForkBooks | None = None  # at the first sample and at the last one
-        self.last_books: ForkBooks | None = None
+        self.ledger = Ledger()
         self._gate = gate
         self._read_counters = read_counters
         self._on_alert = on_alert
@@ -162,7 +162,8 @@ class Pipeline:
         self.snapshot = sample.snapshot
         self.trends.add(sample.snapshot)
         self.samples_total += 1
-        self._keep_books(sample.snapshot)
+        if sample.books is not None:
+            self.ledger.add(sample.books)
         self.table.sample(
             sample.rows,
             now_ns,
@@ -189,13 +190,6 @@ class Pipeline:
     def _take_homes(self, reading: HomeReading) -> None:
         numbers = self.homes.learn(reading)
         self.table.set_homes(reading.pid, reading.start_ns, numbers, self.now_ns())
-
-    def _keep_books(self, snapshot: Snapshot) -> None:
-        counters = self.counters
-        forks = counters.produced.get("fork", 0) + counters.lost.get("fork", 0)
-        books = ForkBooks(kernel_processes=snapshot.forks_total, forks=forks, threads=counters.threads)
-        self.first_books = self.first_books or books
-        self.last_books = books
 
     def _count(self, events: Array, update: Update, now_ns: int) -> None:
         self.events_total += len(events)
@@ -258,14 +252,19 @@ class Pipeline:
         texts = _joined([batch.texts for batch in batches]) if batches else _NO_TEXTS
         findings = self.engine.observe(events, self.table.rows(), snapshot, self.activity, now_ns, texts)
         for finding in findings:
-            if (alert := self._gate.admit(finding, now_ns)) is not None:
-                if finding.pid is not None and finding.start_ns is not None:
-                    alert = replace(alert, home=self.home_of(finding.pid, finding.start_ns))
-                self.alerts.append(alert)
-                self.alerts_total += 1
-                self.hub.publish_alert(alert)
-                for tell in self._on_alert:
-                    tell(alert)
+            self.raise_alert(finding, now_ns)
+
+    def raise_alert(self, finding: Finding, now_ns: int) -> None:
+        """Tell of a finding, unless its rule told of the same offender within its cooldown."""
+        if (alert := self._gate.admit(finding, now_ns)) is None:
+            return
+        if finding.pid is not None and finding.start_ns is not None:
+            alert = replace(alert, home=self.home_of(finding.pid, finding.start_ns))
+        self.alerts.append(alert)
+        self.alerts_total += 1
+        self.hub.publish_alert(alert)
+        for tell in self._on_alert:
+            tell(alert)
 
 
 def _joined(parts: list[Array]) -> Array:

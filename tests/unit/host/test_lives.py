@@ -164,5 +164,5 @@ def test_the_books_count_what_was_told(world: World) -> None:
     world.hear(What.EXEC, 20)
     world.hear(What.EXIT, 20)
 
-    assert world.lives.produced == {"exec": 1, "fork": 1, "exit": 1, "exec_text": 0}
+    assert world.lives.produced == {"exec": 1, "fork": 1, "exit": 1, "exec_text": 0, "account": 0}
     assert world.lives.take().texts.tolist() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from linnix.cognitod.host import proc, psi
@@ -43,7 +44,9 @@ def write(root: Path, name: str, text: str) -> None:
 
 
 def test_cpu_ticks_leave_out_guest_time_that_is_in_user_time_already() -> None:
-    assert proc.parse_stat(STAT) == proc.Stat(total_ticks=1008, idle_ticks=840, processes=4242)
+    assert proc.parse_stat(STAT) == proc.Stat(
+        total_ticks=1008, idle_ticks=840, processes=4242, steal_ticks=3, irq_ticks=5, cores=1
+    )
 
 
 def test_only_whole_disks_are_summed() -> None:
@@ -70,7 +73,7 @@ def test_load_and_uptime() -> None:
 
 def test_no_text_is_zeros() -> None:
     assert proc.parse_stat("") == proc.Stat()
-    assert proc.parse_stat(STAT.replace("processes 4242\n", "")) == proc.Stat(total_ticks=1008, idle_ticks=840)
+    assert proc.parse_stat(STAT.replace("processes 4242\n", "")) == replace(proc.parse_stat(STAT), processes=0)
     assert set(proc.parse_meminfo("").values()) == {0}
     assert proc.parse_loadavg("") == (0.0, 0.0, 0.0)
     assert proc.parse_uptime_s("") == 0.0

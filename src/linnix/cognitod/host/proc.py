@@ -36,8 +36,11 @@ class Stat:
     """
 
     total_ticks: int = 0
-    idle_ticks: int = 0
+    idle_ticks: int = 0  # waiting for IO included
     processes: int = 0
+    steal_ticks: int = 0
+    irq_ticks: int = 0  # soft ones included
+    cores: int = 0  # online
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,14 @@ def parse_stat(text: str) -> Stat:
     if len(ticks) < 8:
         return Stat()
     made = text.partition("\nprocesses ")[2].partition("\n")[0]
-    return Stat(sum(ticks), ticks[3] + ticks[4], int(made) if made else 0)
+    return Stat(
+        total_ticks=sum(ticks),
+        idle_ticks=ticks[3] + ticks[4],
+        processes=int(made) if made else 0,
+        steal_ticks=ticks[7],
+        irq_ticks=ticks[5] + ticks[6],
+        cores=text.count("\ncpu"),
+    )
 
 
 def parse_meminfo(text: str) -> Mapping[str, int]:

@@ -51,54 +51,17 @@ class LatencyReading:
     rows: Histograms
 
 
-class Latency:
-    """An ``events.Instrument``: one object whose map ``histograms`` user space reads without a system call."""
+class Places:
+    """The places of all CPUs, and what was counted in places that were given back."""
 
-    def __init__(self, name: str, probe: Probe, programs: tuple[str, ...]) -> None:
-        self._name = name
-        self._probe = probe
-        self._programs = programs
-        self._view: Histograms = np.zeros(0, HISTOGRAMS)
+    def __init__(self, view: Histograms) -> None:
+        """``view``: one HISTOGRAMS a CPU, in memory that the programs write."""
+        self._view = view
         self._kept: dict[int, Any] = {}
-        self._last: Histograms = np.zeros(0, HISTOGRAMS)
-        self._idle: Histograms = np.zeros(0, IDLE)
-        self._read_ns = self._retired_ns = 0
+        self._last: Histograms = np.zeros(0, HISTOGRAM)
 
-    def open(self) -> None:
-        """Load, map and attach; what is missing is told by ``states``."""
-        self._probe.open(configure=self._configure, attach=self._attach)
-
-    def _configure(self, library: Library, found: Object) -> None:
-        self._cpus = library.possible_cpus()
-        found.set_max_entries("histograms", self._cpus)
-
-    def _attach(self, found: Object) -> None:
-        self._view = map_array(found, "histograms", HISTOGRAMS, self._cpus)
-        if self._name == "runqueue":
-            self._idle = map_array(found, "idlers", IDLE, min(self._cpus, MAX_CPUS))
-        for program in self._programs:
-            found.attach(program)
-
-    def idle(self, now_ns: int) -> IdleTime | None:
-        """How long the idle task has been on all CPUs since the first time it came on each; None where nobody looks."""
-        if not len(self._idle):
-            return None
-        idle = self._idle.copy()
-        since_ns = idle["since_ns"].astype(np.int64)
-        now = np.where(since_ns > 0, np.maximum(now_ns - since_ns, 0), 0)
-        return IdleTime(int(idle["total_ns"].sum()) + int(now.sum()), int(idle["irq_ns"].sum()))
-
-    def collect(self, now_ns: int) -> LatencyReading | None:
-        """All histograms so far, every two seconds."""
-        if self._probe.object is None or now_ns - self._read_ns < READ_NS:
-            return None
-        self._read_ns = now_ns
-        if now_ns - self._retired_ns >= RETIRE_NS:
-            self._retire()
-            self._retired_ns = now_ns
-        return LatencyReading(self._name, now_ns, self._sum())
-
-    def _sum(self) -> Histograms:
+    def sum(self) -> Histograms:
+        """Of all CPUs and all times, by cgroup."""
         slots = self._view["slots"].reshape(-1)
         used = slots[slots["cgroup_id"] != 0]
         rests = self._view["rest"].copy()
@@ -112,7 +75,7 @@ class Latency:
         np.add.at(rows["counts"], row, parts["counts"])
         return rows
 
-    def _retire(self) -> None:
+    def retire(self) -> None:
         """Give back the places in which nothing was counted since the last time: most belong to cgroups that are gone.
 
         A CPU that counts into such a place in this very moment loses that one count.
@@ -140,6 +103,52 @@ class Latency:
         kept["sum_ns"] += histogram["sum_ns"]
         kept["counts"] += histogram["counts"]
 
+
+class Latency:
+    """An ``events.Instrument``: one object whose map ``histograms`` user space reads without a system call."""
+
+    def __init__(self, name: str, probe: Probe, programs: tuple[str, ...]) -> None:
+        self._name = name
+        self._probe = probe
+        self._programs = programs
+        self._places = Places(np.zeros(0, HISTOGRAMS))
+        self._idle: Histograms = np.zeros(0, IDLE)
+        self._read_ns = self._retired_ns = 0
+
+    def open(self) -> None:
+        """Load, map and attach; what is missing is told by ``states``."""
+        self._probe.open(configure=self._configure, attach=self._attach)
+
+    def _configure(self, library: Library, found: Object) -> None:
+        self._cpus = library.possible_cpus()
+        found.set_max_entries("histograms", self._cpus)
+
+    def _attach(self, found: Object) -> None:
+        self._places = Places(map_array(found, "histograms", HISTOGRAMS, self._cpus))
+        if self._name == "runqueue":
+            self._idle = map_array(found, "idlers", IDLE, min(self._cpus, MAX_CPUS))
+        for program in self._programs:
+            found.attach(program)
+
+    def idle(self, now_ns: int) -> IdleTime | None:
+        """How long the idle task has been on all CPUs since the first time it came on each; None where nobody looks."""
+        if not len(self._idle):
+            return None
+        idle = self._idle.copy()
+        since_ns = idle["since_ns"].astype(np.int64)
+        now = np.where(since_ns > 0, np.maximum(now_ns - since_ns, 0), 0)
+        return IdleTime(int(idle["total_ns"].sum()) + int(now.sum()), int(idle["irq_ns"].sum()))
+
+    def collect(self, now_ns: int) -> LatencyReading | None:
+        """All histograms so far, every two seconds."""
+        if self._probe.object is None or now_ns - self._read_ns < READ_NS:
+            return None
+        self._read_ns = now_ns
+        if now_ns - self._retired_ns >= RETIRE_NS:
+            self._places.retire()
+            self._retired_ns = now_ns
+        return LatencyReading(self._name, now_ns, self._places.sum())
+
     def refresh(self) -> None:
         """Read the kernel's account of its programs anew."""
         self._probe.refresh()
@@ -150,7 +159,7 @@ class Latency:
 
     def close(self) -> None:
         """Detach and free; what was mapped goes with the last view of it. Idempotent."""
-        self._view = np.zeros(0, HISTOGRAMS)
+        self._places = Places(np.zeros(0, HISTOGRAMS))
         self._idle = np.zeros(0, IDLE)
         self._probe.close()
 
