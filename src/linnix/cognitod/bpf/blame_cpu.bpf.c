@@ -558,7 +558,7 @@ static __always_inline void begin_lane(struct blame_cpu *lane, struct slices *sl
 }
 
 /* Who ran is added up too: a group that neither waits nor runs on a CPU gives it no weight in the average. */
-static __always_inline void tell_run(struct blame_cpu *lane, __u32 cpu, __u32 buffer, __u64 ns)
+static __always_inline void tell_run(struct blame_cpu *lane, const struct slice *slice, __u32 cpu, __u32 buffer, __u64 ns)
 {
 	struct charge charge = {.lane = cpu, .buffer = buffer, .cpu = cpu, .is_stall = true};
 	struct blame_near *near = near_of(&charge);
@@ -568,6 +568,7 @@ static __always_inline void tell_run(struct blame_cpu *lane, __u32 cpu, __u32 bu
 		return;
 	if (lane->slot) {
 		charge.victim = lane->slot;
+		charge.victim_cgroup = slice->cgroup;
 		charge.what = BLAME_CGROUP | BLAME_RAN;
 		add(&charge, near, lane, &nobody, ns);
 	}
@@ -604,7 +605,7 @@ int handle_switch(__u64 *ctx)
 	if (lane->credit > CREDIT_MAX_NS)
 		lane->credit = CREDIT_MAX_NS;
 	if (lane->slot | lane->many)
-		tell_run(lane, cpu, epoch->active & 1, now - lane->since);
+		tell_run(lane, &slices->at[lane->head & (SLICES - 1)], cpu, epoch->active & 1, now - lane->since);
 	lane->since = now;
 
 	if (prev->pid && !is_running_state(prev) && is_queued(prev)) {
