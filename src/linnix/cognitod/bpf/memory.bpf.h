@@ -20,6 +20,19 @@ struct {
 	__type(value, __u64);
 } landmark SEC(".maps");
 
+/* How far each possible CPU's copy lies from a per-CPU pointer: found once, because it never changes. */
+struct distances {
+	__u64 cpus; /* 0 until they are known */
+	__u64 of[MAX_CPUS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct distances);
+} distances SEC(".maps");
+
 /* A pointer the verifier guards becomes a number by way of the stack. */
 static __always_inline __u64 as_number(void *pointer)
 {
@@ -30,12 +43,22 @@ static __always_inline __u64 as_number(void *pointer)
 	return number;
 }
 
-static __always_inline __s64 read_share(const __s32 *shares, __u64 distance)
+static __always_inline void find_distances(struct distances *all)
 {
-	__s32 pages = 0;
+	__u64 array = as_number(&landmark);
+	__u64 origin = 0;
+	__u32 key = 0;
+	__u32 cpu;
 
-	bpf_probe_read_kernel(&pages, sizeof(pages), (void *)((__u64)shares + distance));
-	return pages;
+	bpf_probe_read_kernel(&origin, sizeof(origin), (void *)(array + field_offset(struct bpf_array, pptrs)));
+	for (cpu = 0; cpu < MAX_CPUS; cpu++) {
+		void *copy = bpf_map_lookup_percpu_elem(&landmark, &key, cpu);
+
+		if (!copy)
+			break;
+		all->of[cpu] = as_number(copy) - origin;
+	}
+	all->cpus = cpu;
 }
 
 static __always_inline __u64 not_negative(__s64 pages)
@@ -43,34 +66,58 @@ static __always_inline __u64 not_negative(__s64 pages)
 	return pages > 0 ? pages : 0;
 }
 
-/* A percpu_counter's count lags by what its CPUs have not handed in: up to 2 * CPUs (at least 32) pages each. */
+/* What the CPUs have not handed in of one counter. */
+static __always_inline __s64 held_back(const __s32 *shares, const struct distances *all)
+{
+	__s64 pages = 0;
+
+	for (__u32 cpu = 0; cpu < MAX_CPUS && cpu < all->cpus; cpu++) {
+		__s32 share = 0;
+
+		bpf_probe_read_kernel(&share, sizeof(share), (void *)((__u64)shares + all->of[cpu]));
+		pages += share;
+	}
+	return pages;
+}
+
+/* A percpu_counter's count lags by what its CPUs have not handed in: up to 2 * CPUs (at least 32) pages each. The four of
+ * an mm lie side by side since 6.6, "kernel/fork: group allocation/free of per-cpu counters for mm struct": then one read
+ * a CPU tells all. */
 static __always_inline void sum_counters(struct mm_struct *mm, struct linnix_task *record)
 {
-	__s64 file = mm->rss_stat[MM_FILEPAGES].count;
-	__s64 anon = mm->rss_stat[MM_ANONPAGES].count;
-	__s64 swap = mm->rss_stat[MM_SWAPENTS].count;
-	__s64 shmem = mm->rss_stat[MM_SHMEMPAGES].count;
-	__u64 array = as_number(&landmark);
-	__u64 origin = 0;
-	__u32 key = 0;
+	const __s32 *file = mm->rss_stat[MM_FILEPAGES].counters;
+	const __s32 *anon = mm->rss_stat[MM_ANONPAGES].counters;
+	const __s32 *swap = mm->rss_stat[MM_SWAPENTS].counters;
+	const __s32 *shmem = mm->rss_stat[MM_SHMEMPAGES].counters;
+	__s64 held[4] = {};
+	struct distances *all;
+	__u32 zero = 0;
 
-	bpf_probe_read_kernel(&origin, sizeof(origin), (void *)(array + field_offset(struct bpf_array, pptrs)));
-	for (__u32 cpu = 0; cpu < MAX_CPUS; cpu++) {
-		void *copy = bpf_map_lookup_percpu_elem(&landmark, &key, cpu);
-		__u64 distance;
+	all = bpf_map_lookup_elem(&distances, &zero);
+	if (!all)
+		return;
+	if (!all->cpus)
+		find_distances(all);
+	if ((__u64)anon - (__u64)file == 4 && (__u64)swap - (__u64)file == 8 && (__u64)shmem - (__u64)file == 12) {
+		for (__u32 cpu = 0; cpu < MAX_CPUS && cpu < all->cpus; cpu++) {
+			__s32 shares[4] = {};
 
-		if (!copy)
-			break;
-		distance = as_number(copy) - origin;
-		file += read_share(mm->rss_stat[MM_FILEPAGES].counters, distance);
-		anon += read_share(mm->rss_stat[MM_ANONPAGES].counters, distance);
-		swap += read_share(mm->rss_stat[MM_SWAPENTS].counters, distance);
-		shmem += read_share(mm->rss_stat[MM_SHMEMPAGES].counters, distance);
+			bpf_probe_read_kernel(shares, sizeof(shares), (void *)((__u64)file + all->of[cpu]));
+			held[MM_FILEPAGES] += shares[MM_FILEPAGES];
+			held[MM_ANONPAGES] += shares[MM_ANONPAGES];
+			held[MM_SWAPENTS] += shares[MM_SWAPENTS];
+			held[MM_SHMEMPAGES] += shares[MM_SHMEMPAGES];
+		}
+	} else {
+		held[MM_FILEPAGES] = held_back(file, all);
+		held[MM_ANONPAGES] = held_back(anon, all);
+		held[MM_SWAPENTS] = held_back(swap, all);
+		held[MM_SHMEMPAGES] = held_back(shmem, all);
 	}
-	record->file_pages = not_negative(file);
-	record->anon_pages = not_negative(anon);
-	record->swap_pages = not_negative(swap);
-	record->shmem_pages = not_negative(shmem);
+	record->file_pages = not_negative(mm->rss_stat[MM_FILEPAGES].count + held[MM_FILEPAGES]);
+	record->anon_pages = not_negative(mm->rss_stat[MM_ANONPAGES].count + held[MM_ANONPAGES]);
+	record->swap_pages = not_negative(mm->rss_stat[MM_SWAPENTS].count + held[MM_SWAPENTS]);
+	record->shmem_pages = not_negative(mm->rss_stat[MM_SHMEMPAGES].count + held[MM_SHMEMPAGES]);
 }
 
 /* Before 6.2 a thread kept up to 64 pages a counter to itself. This thread's are added; those of its siblings are not. */

@@ -63,6 +63,8 @@ static __always_inline void read_counters(struct task_struct *task, struct linni
 /* What the threads of its group used that release_task() has buried (kernel/exit.c, __exit_signal). */
 static __always_inline void add_buried(struct signal_struct *signal, struct linnix_task *record)
 {
+	if (!signal->sum_sched_runtime) /* there were none: spare most processes the lines of memory that say so */
+		return;
 	record->run_ns += signal->sum_sched_runtime;
 	record->utime_ns += signal->utime;
 	record->stime_ns += signal->stime;
