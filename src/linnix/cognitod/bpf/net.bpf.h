@@ -53,6 +53,11 @@ struct sock___before_5_15 {
 	struct sock_cgroup_data___before_5_15 sk_cgrp_data;
 };
 
+/* Since 6.17, "tcp: trace retransmit failures in tcp_retransmit_skb": the tracepoint's third argument. */
+struct trace_event_raw_tcp_retransmit_skb {
+	int err;
+};
+
 #pragma clang attribute pop
 
 /* False for the small stand-ins of a connection that is being made or has been closed: they are shorter than a sock. */

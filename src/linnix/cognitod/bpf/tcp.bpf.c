@@ -193,6 +193,9 @@ int handle_read(__u64 *ctx)
 SEC("raw_tp/tcp_retransmit_skb")
 int handle_retransmit(__u64 *ctx)
 {
+	/* What did not leave the host is no retransmit; before it had this argument it was not traced either. */
+	if (field_exists(struct trace_event_raw_tcp_retransmit_skb, err) && (int)ctx[2])
+		return 0;
 	count((void *)ctx[0], LINNIX_TCP_RETRANSMIT);
 	return 0;
 }
