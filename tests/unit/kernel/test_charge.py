@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linnix.cognitod.kernel.charge import UNKNOWN, Ints, Use, psi_weights, union
+from linnix.cognitod.kernel.charge import UNKNOWN, Ints, Use, nonidle, psi_weights, union
 
 Interval = tuple[int, int, int, int]  # begin, end, owner, weight
 
@@ -118,11 +118,18 @@ def vars_of(pieces: object) -> list[list[int]]:
 
 
 def test_psi_weighs_each_cpu_by_how_long_it_was_not_idle() -> None:
-    # group 1: both CPUs waited a second; on one of them it ran for another two
-    factors = psi_weights(ints(1, 1, 2), np.array([1e9, 1e9, 5e8]), np.array([0.0, 2e9, 0.0]))
-
-    assert factors.tolist() == [0.25, 0.75, 1.0]
+    assert psi_weights(ints(1, 1, 2), np.array([1e9, 3e9, 5e8])).tolist() == [0.25, 0.75, 1.0]
 
 
 def test_a_group_that_never_was_active_weighs_nothing() -> None:
-    assert psi_weights(ints(1), np.zeros(1), np.zeros(1)).tolist() == [0.0]
+    assert psi_weights(ints(1), np.zeros(1)).tolist() == [0.0]
+
+
+def test_a_cpu_is_not_idle_while_it_waits_runs_the_waiter_or_runs_others() -> None:
+    stall, own, others = (
+        np.array([10.0, 10, 10, 90, 100]),
+        np.array([0.0, 20, 0, 0, 0]),
+        np.array([0.0, 0, 50, 50, 100]),
+    )
+
+    assert nonidle(stall, own, others, 100).tolist() == [10, 30, 55, 95, 100]

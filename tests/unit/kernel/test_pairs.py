@@ -3,7 +3,7 @@
 import numpy as np
 
 from linnix.cognitod.events import Array
-from linnix.cognitod.kernel.charge import UNKNOWN, Use
+from linnix.cognitod.kernel.charge import UNKNOWN, Ints, Use
 from linnix.cognitod.kernel.pairs import ITSELF, NOBODY, OWNER, PART, Waits, owners_of, pair
 from linnix.cognitod.kernel.stalls import ISSUE, RECORD, WAIT, Seen
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL
@@ -26,7 +26,7 @@ def wait(begin_ns: int, ts_ns: int = 0, tid: int = 5, ran: int = 0) -> Array:
 
 def seen(ended: list[Array], ongoing: list[Array]) -> Seen:
     empty = np.empty(0, RECORD)
-    return Seen(np.concatenate([empty, *ended]), np.concatenate([empty, *ongoing]), {}, 0, 0)
+    return Seen(np.concatenate([empty, *ended]), np.concatenate([empty, *ongoing]), {}, 0, 0, {})
 
 
 def told(parts: Array) -> list[tuple[int, int, int]]:
@@ -107,9 +107,13 @@ def use(*intervals: tuple[int, int, int]) -> Use:
 
 
 def rows_of(
-    parts: list[Array], source: list[int], uses: list[Use], owners: list[Array]
+    parts: list[Array],
+    source: list[int],
+    uses: list[Use],
+    owners: list[Array],
+    ran: dict[int, Ints] | None = None,
 ) -> dict[tuple[int, ...], tuple]:  # type: ignore[type-arg]
-    rows = pair(np.concatenate(parts), np.array(source), uses, np.concatenate(owners), PARENTS, 1)
+    rows = pair(np.concatenate(parts), np.array(source), uses, np.concatenate(owners), PARENTS, ran or {}, 1, 400)
     assert set(rows["resource"].tolist()) <= {1}
     key = ("level", "victim_pid", "victim_cgroup", "offender_pid", "kind")
     return {tuple(int(row[name]) for name in key): (int(row["task_ns"]), int(row["stall_ns"])) for row in rows}
@@ -144,6 +148,17 @@ def test_stall_is_averaged_over_the_cpus_by_their_activity() -> None:
     assert rows[PROCESS_LEVEL, 5, LEAF, 7, MEASURED] == (160, 70)
 
 
+def test_what_others_of_a_cgroup_ran_weighs_too_but_not_what_they_ran_while_it_waited() -> None:
+    # In LEAF CPU 0 waited for 100 of 400 and others ran for 400, that is for 300 beside the wait: it was never idle.
+    # CPU 1 waited for 60 and did nothing else: (100 * 400 + 60 * 60) / 460
+    parts = [part(0, 100, cpu=0), part(0, 60, cpu=1)]
+    rows = rows_of(parts, [0, 0], [use((0, 100, 0))], [owner(7)], {LEAF: np.array([400, 0])})
+
+    assert rows[CGROUP_LEVEL, 0, LEAF, 7, MEASURED] == (0, 94)
+    assert rows[CGROUP_LEVEL, 0, SLICE, 7, MEASURED] == (0, 94)
+    assert rows[PROCESS_LEVEL, 5, LEAF, 7, MEASURED] == (160, 85)  # (100 * 100 + 60 * 60) / 160
+
+
 def test_what_was_observed_and_what_was_inferred_of_one_offender_are_two_rows() -> None:
     rows = rows_of([part(0, 100)], [0], [use((0, 100, 0), (0, 100, 1))], [owner(7), owner(7, inferred=1)])
 
@@ -172,6 +187,6 @@ def test_a_process_in_the_root_cgroup_has_no_row_of_a_cgroup() -> None:
 
 
 def test_without_waits_there_are_no_pairs() -> None:
-    rows = pair(np.empty(0, PART), np.empty(0, np.int64), [use((0, 9, 0))], owner(7), PARENTS, 1)
+    rows = pair(np.empty(0, PART), np.empty(0, np.int64), [use((0, 9, 0))], owner(7), PARENTS, {}, 1, 400)
 
     assert len(rows) == 0

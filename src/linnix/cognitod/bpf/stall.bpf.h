@@ -60,6 +60,22 @@ struct {
 	__type(value, __u64);
 } told_cgroups SEC(".maps");
 
+/* PSI averages over CPUs by how long each was not idle for a cgroup, so how long its tasks ran there is told too: by leaf,
+ * in nanoseconds. What the CPU's present task adds, and what it added since another cgroup had the CPU, is in `running`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} ran SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct linnix_running);
+} running SEC(".maps");
+
 static __always_inline struct linnix_stall_books *my_books(void)
 {
 	__u32 zero = 0;
@@ -135,6 +151,35 @@ static __always_inline bool fell_asleep(__u64 *ctx)
 	if (field_exists(struct task_struct___before_5_14, state))
 		return ((struct task_struct___before_5_14 *)stay_here((void *)ctx[1]))->state;
 	return (__u32)ctx[3];
+}
+
+/* At every switch. The idle task has pid 0 and is nobody's. */
+static __always_inline void note_run(struct task_struct *next)
+{
+	__u64 now = bpf_ktime_get_ns(), id;
+	struct linnix_running *here;
+	__u32 zero = 0;
+	__u64 *total;
+
+	here = bpf_map_lookup_elem(&running, &zero);
+	if (!here)
+		return;
+	if (here->since_ns)
+		here->ran_ns += now - here->since_ns;
+	here->since_ns = next->pid ? now : 0;
+	if (!next->pid)
+		return;
+	id = task_cgroup_id(next);
+	if (id == here->cgroup_id)
+		return;
+	total = bpf_map_lookup_elem(&ran, &here->cgroup_id);
+	if (total)
+		*total += here->ran_ns;
+	else if (here->ran_ns)
+		bpf_map_update_elem(&ran, &here->cgroup_id, &here->ran_ns, 0);
+	here->cgroup_id = id;
+	here->ran_ns = 0;
+	tell_cgroups(next);
 }
 
 /* Fill in who, and begin. The task may be any pointer to one. */

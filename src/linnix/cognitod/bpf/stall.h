@@ -51,4 +51,11 @@ struct linnix_stall_books {
 	__u64 host_reclaims;	        /* memory: times that the host as a whole began or ceased to free pages */
 };
 
+/* What one CPU has done for the cgroup whose task it runs, or ran last. */
+struct linnix_running {
+	__u64 cgroup_id;
+	__u64 since_ns; /* when the present task got the CPU; 0: idle */
+	__u64 ran_ns;	/* before that, since another cgroup had it */
+};
+
 #endif

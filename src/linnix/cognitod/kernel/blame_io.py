@@ -113,7 +113,8 @@ class BlameIo:
             Use(served["begin_ns"][mine].astype(np.int64), served["ts_ns"][mine].astype(np.int64), owner[mine])
             for mine in (served["dev"] == dev for dev in devices)
         ]
-        pairs = pair(parts, source, uses, owners, self._stalls.parents, RESOURCES.index(self.resource))
+        resource, parents = RESOURCES.index(self.resource), self._stalls.parents
+        pairs = pair(parts, source, uses, owners, parents, seen.ran, resource, now_ns - begin_ns)
         return StallReading(
             resource=self.resource,
             begin_ns=begin_ns,

@@ -98,7 +98,8 @@ class BlameMemory:
         owners, owner = owners_of(taken)
         use = Use(taken["begin_ns"].astype(np.int64), taken["ts_ns"].astype(np.int64), owner, _rate(taken))
         source = self._find_source(parts, seen.host_reclaims > 0, now_ns)
-        pairs = pair(parts, source, [use], owners, self._stalls.parents, RESOURCES.index(self.resource))
+        resource, parents = RESOURCES.index(self.resource), self._stalls.parents
+        pairs = pair(parts, source, [use], owners, parents, seen.ran, resource, now_ns - begin_ns)
         return StallReading(
             resource=self.resource,
             begin_ns=begin_ns,

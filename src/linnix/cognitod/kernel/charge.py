@@ -97,12 +97,22 @@ def union(lane: Ints, begin: Ints, end: Ints) -> Pieces:
     return Pieces(order[kept], begins[kept], ends[kept])
 
 
-def psi_weights(group: Ints, stall_ns: Floats, active_ns: Floats) -> Floats:
+def nonidle(stall_ns: Floats, own_ns: Floats, others_ns: Floats, window_ns: int) -> Floats:
+    """How long a CPU was not idle for a group: it waited, ran in between, or ran others of the group.
+
+    What a thread runs between its waits excludes its waiting. Of what others ran it is not known how much fell into the
+    waiting, so it is taken to be spread evenly over all the time in which the waiting threads did not run.
+    """
+    rest = np.maximum(window_ns - own_ns, 1.0)
+    outside = np.maximum(0.0, 1 - stall_ns / rest)
+    return np.minimum(stall_ns + own_ns + others_ns * outside, np.maximum(float(window_ns), stall_ns))
+
+
+def psi_weights(group: Ints, nonidle_ns: Floats) -> Floats:
     """How PSI averages over CPUs (kernel/sched/psi.c, collect_percpu_times): by how long each was not idle for a group.
 
-    One entry a group and CPU; ``active_ns`` is what its tasks ran there beside waiting. Returns the factor of each.
+    One entry a group and CPU; returns the factor of each.
     """
-    nonidle = stall_ns + active_ns
     groups, number = np.unique(group, return_inverse=True)
-    total = sum_by(number, nonidle, len(groups))[number]
-    return np.divide(nonidle, total, out=np.zeros_like(nonidle), where=total > 0)
+    total = sum_by(number, nonidle_ns, len(groups))[number]
+    return np.divide(nonidle_ns, total, out=np.zeros_like(nonidle_ns), where=total > 0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linnix.cognitod.events import Array
-from linnix.cognitod.kernel.charge import UNKNOWN, Floats, Ints, Use, psi_weights, sum_by, union
+from linnix.cognitod.kernel.charge import UNKNOWN, Floats, Ints, Use, nonidle, psi_weights, sum_by, union
 from linnix.cognitod.kernel.stalls import RECORD, WAIT, Seen
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL, STALL, STALL_KINDS, Rows
 
@@ -126,16 +126,24 @@ class _Lanes:
 
 
 def pair(
-    parts: Array, source: Ints, uses: Sequence[Use], owners: Array, parents: Mapping[int, int], resource: int
+    parts: Array,
+    source: Ints,
+    uses: Sequence[Use],
+    owners: Array,
+    parents: Mapping[int, int],
+    ran: Mapping[int, Ints],
+    resource: int,
+    window_ns: int,
 ) -> Rows:
     """Who made whom wait: dtype STALL.
 
     ``source`` says for each part which of ``uses`` it waited for, NOBODY or ITSELF; the owners in ``uses`` are places
-    in ``owners`` (dtype OWNER); ``parents`` knows the cgroup above each cgroup but the root.
+    in ``owners`` (dtype OWNER); ``parents`` knows the cgroup above each cgroup but the root; ``ran`` says how long each
+    leaf ran on each CPU.
     """
     first, victim = number_rows(*(parts[name].astype(np.int64) for name in ("cgroup_id", "start_ns", "pid")))
     victims = parts[first]
-    lanes = _union_by_group(parts, victim, len(victims), parents)
+    lanes = _union_by_group(parts, victim, len(victims), parents, ran, window_ns)
     groups = len(victims) + len(lanes.cgroups)
     rows: list[Rows] = []
     for number, use in enumerate(uses):
@@ -164,7 +172,9 @@ def pair(
     return found
 
 
-def _union_by_group(parts: Array, victim: Ints, victims: int, parents: Mapping[int, int]) -> _Lanes:
+def _union_by_group(
+    parts: Array, victim: Ints, victims: int, parents: Mapping[int, int], ran: Mapping[int, Ints], window_ns: int
+) -> _Lanes:
     leaves, leaf = np.unique(parts["cgroup_id"], return_inverse=True)
     chains = [_chain(int(cgroup), parents) for cgroup in leaves]
     cgroups = sorted({cgroup for chain in chains for cgroup in chain})
@@ -182,8 +192,14 @@ def _union_by_group(parts: Array, victim: Ints, victims: int, parents: Mapping[i
     pieces = union(lane, parts["begin_ns"][of], parts["end_ns"][of])
     piece_lane = lane[pieces.of]
     stall_ns = sum_by(piece_lane, pieces.end - pieces.begin, len(example))
-    active_ns = sum_by(lane, parts["active_ns"][of], len(example))
-    factor = psi_weights(group[example], stall_ns, active_ns)
+    own_ns = np.minimum(sum_by(lane, parts["active_ns"][of], len(example)), window_ns)
+    lane_group, lane_cpu = group[example], parts["cpu"][of[example]]
+    ran_ns = np.zeros(len(example))
+    for leaf_id, by_cpu in ran.items():
+        within = np.isin(lane_group, [place[one] for one in _chain(leaf_id, parents) if one in place])
+        ran_ns[within] += by_cpu[lane_cpu[within]]
+    others_ns = np.maximum(ran_ns - own_ns, 0.0)
+    factor = psi_weights(lane_group, nonidle(stall_ns, own_ns, others_ns, window_ns))
     return _Lanes(cgroups, of[pieces.of], group[pieces.of], pieces.begin, pieces.end, factor[piece_lane])
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel import preflight
@@ -53,6 +54,10 @@ BOOKS = np.dtype(
 )
 
 
+#: ``struct linnix_running``.
+RUNNING = np.dtype([("cgroup_id", "<u8"), ("since_ns", "<u8"), ("ran_ns", "<u8")])
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a ring held, what is still being waited for, and what was lost since the last look."""
@@ -62,6 +67,7 @@ class Seen:
     lost: dict[int, int]  # records by kind
     lost_wait_ns: int
     host_reclaims: int
+    ran: dict[int, NDArray[np.int64]]  # by leaf cgroup: how long its tasks ran on each CPU
 
 
 def missing_tracepoints(programs: Mapping[str, str], btf: Path = Path("/sys/kernel/btf/vmlinux")) -> list[str]:
@@ -92,6 +98,7 @@ class Stalls:
         self._ring: MappedRing | None = None
         self._books = np.zeros((), BOOKS)
         self.began_ns = 0
+        self._ahead: dict[tuple[int, int], int] = {}  # by CPU and cgroup: run time told before it was handed in
         self.parents: dict[int, int] = {}
 
     def load(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -140,8 +147,11 @@ class Stalls:
             self._object.read_hash(self._object.map_fd(name), key, value, take=True)
         ring = MappedRing(self._object.map_fd("stalls"), self._ring_bytes, RECORD)
         ring.drain()
-        self._books = self._read_books(self._object)
-        self.parents = {}
+        running = self._object.map_fd("running")
+        idle = np.zeros(len(self._read_per_cpu("running", RUNNING)), RUNNING)
+        self._object.update(running, b"\0" * 4, idle.tobytes())
+        self._books = self._sum_books()
+        self._ahead, self.parents = {}, {}
         try:
             for program in self.state.programs:
                 self._object.attach(program)
@@ -159,8 +169,12 @@ class Stalls:
             attachments=self.state.attachments + 1,
         )
 
-    def _read_books(self, found: Object) -> Array:
-        cpus = np.frombuffer(found.read_per_cpu(found.map_fd("books"), 0, BOOKS.itemsize), BOOKS)
+    def _read_per_cpu(self, name: str, dtype: np.dtype[np.void]) -> Array:
+        assert self._object is not None
+        return np.frombuffer(self._object.read_per_cpu(self._object.map_fd(name), 0, dtype.itemsize), dtype)
+
+    def _sum_books(self) -> Array:
+        cpus = self._read_per_cpu("books", BOOKS)
         books = np.zeros((), BOOKS)
         for name in BOOKS.names or ():
             books[name] = cpus[name].sum(axis=0)
@@ -176,16 +190,36 @@ class Stalls:
         groups = records["kind"] == CGROUP
         told = records[groups]
         self.parents.update(zip(told["cgroup_id"].tolist(), told["key"].tolist(), strict=True))
-        books = self._read_books(self._object)
-        lost = (books["lost"] - self._books["lost"]).tolist()
-        lost_wait_ns, host_reclaims = (
-            int(books[name] - self._books[name]) for name in ("lost_wait_ns", "host_reclaims")
+        books = self._sum_books()
+        seen = Seen(
+            records[~groups],
+            waits[waits["begin_ns"] < now_ns],
+            dict(enumerate((books["lost"] - self._books["lost"]).tolist())),
+            int(books["lost_wait_ns"] - self._books["lost_wait_ns"]),
+            int(books["host_reclaims"] - self._books["host_reclaims"]),
+            self._take_ran(now_ns),
         )
         self._books = books
         self._refresh()
-        return Seen(
-            records[~groups], waits[waits["begin_ns"] < now_ns], dict(enumerate(lost)), lost_wait_ns, host_reclaims
-        )
+        return seen
+
+    def _take_ran(self, now_ns: int) -> dict[int, NDArray[np.int64]]:
+        """How long tasks of each cgroup ran, by CPU, since the last call; those that run at this moment included."""
+        assert self._object is not None
+        running = self._read_per_cpu("running", RUNNING)
+        per_cpu: np.dtype[np.void] = np.dtype(("<u8", (len(running),)))
+        cgroups, told = self._object.read_hash(self._object.map_fd("ran"), np.dtype("<u8"), per_cpu, take=True)
+        ran = {int(cgroup): row.astype(np.int64) for cgroup, row in zip(cgroups, told, strict=True)}
+        ahead = {}
+        for cpu, (cgroup, since_ns, ran_ns) in enumerate(running.tolist()):
+            ahead[cpu, cgroup] = ran_ns + (max(0, now_ns - since_ns) if since_ns else 0)
+        # what was not handed in yet counts now, and not again when it is
+        for (cpu, cgroup), amount in ahead.items():
+            ran.setdefault(cgroup, np.zeros(len(running), np.int64))[cpu] += amount
+        for (cpu, cgroup), amount in self._ahead.items():
+            ran.setdefault(cgroup, np.zeros(len(running), np.int64))[cpu] -= amount
+        self._ahead = ahead
+        return ran
 
     def take_hash(self, name: str) -> Array:
         """Empty a hash whose values are records."""
