@@ -1,6 +1,6 @@
 """What was encoded for one client, for the others who are sent the same.
 
-Owns the chunks of the last few items. Refuses to encode: it is told how. Invariant: what a client reads is what it would
+Owns the chunks of the last few items. Refuses to encode: it is told how. Invariant: a client reads what it would
 have been sent alone, and what is kept is bounded by items, not by clients.
 """
 
