@@ -20,6 +20,8 @@ from typing import Any
 
 import msgspec
 
+from linnix.cognitod.secret_shapes import GROUPS
+
 DEFAULT_FILE = Path("/etc/linnix/linnix.toml")
 
 
@@ -88,9 +90,11 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Privacy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is hidden beyond the built-in patterns."""
+    """What is hidden in command lines: the built-in groups of ``secret_shapes`` and more, less what may be shown."""
 
+    redact_groups: list[str] = msgspec.field(default_factory=lambda: list(GROUPS))
     redact_patterns: list[str] = []
+    allow_patterns: list[str] = []
 
 
 class Probes(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +172,7 @@ LEGACY: dict[str, str] = {
     "notifications.*": _LATER,
     "circuit_breaker.*": _NO_BREAKER,
     "noise_budget.*": _LATER,
-    "privacy.redact_sensitive_data": "has no effect: command lines are always redacted",
+    "privacy.redact_sensitive_data": "has no effect: command lines are redacted, see privacy.redact_groups",
     "psi.sustained_pressure_seconds": "has no effect: blame is measured from the moment that pressure rises, see [blame]",
     "psi.*": _LATER,
     "probes.btf_path": "has no effect: libbpf finds the kernel's type information by itself",
@@ -393,11 +397,19 @@ def check(config: Config) -> list[str]:
             )
     if not config.reasoner.endpoint.startswith(("http://", "https://")):
         problems.append(f"reasoner.endpoint: expected http:// or https://, found {config.reasoner.endpoint!r}")
-    for pattern in config.privacy.redact_patterns:
-        try:
-            re.compile(pattern.encode())
-        except re.error as error:
-            problems.append(f"privacy.redact_patterns: {pattern!r}: {error}")
+    for key, patterns in (
+        ("privacy.redact_patterns", config.privacy.redact_patterns),
+        ("privacy.allow_patterns", config.privacy.allow_patterns),
+    ):
+        for pattern in patterns:
+            try:
+                re.compile(pattern.encode())
+            except re.error as error:
+                problems.append(f"{key}: {pattern!r}: {error}")
+    for group in config.privacy.redact_groups:
+        if group not in GROUPS:
+            hint = _did_you_mean(_nearest(group, GROUPS))
+            problems.append(f"privacy.redact_groups: expected of {', '.join(GROUPS)}, found {group!r}{hint}")
     return problems
 
 

@@ -160,7 +160,11 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             loop,
             read_snapshot=host.read_snapshot,
             read_texts=host.read_texts,
-            redact=Redactor(config.privacy.redact_patterns),
+            redact=Redactor(
+                config.privacy.redact_patterns,
+                shown=config.privacy.allow_patterns,
+                groups=config.privacy.redact_groups,
+            ),
             interval_s=config.telemetry.sample_interval_ms / 1000,
             on_failure=on_failure,
             instruments=[clock, *eyes],

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from linnix.cognitod.events import ARGV_LEN, Array
 from linnix.cognitod.exec_texts import words
-from linnix.cognitod.redact import Redactor, redact
+from linnix.cognitod.redact import Redactor
 
 
 def shown(*argv: str) -> str:
-    return redact(b"".join(word.encode() + b"\0" for word in argv)).decode().replace("\0", " ").strip()
+    return Redactor().line(b"".join(word.encode() + b"\0" for word in argv)).decode().replace("\0", " ").strip()
 
 
 def argv_of(one: np.void) -> list[str]:
@@ -134,4 +134,4 @@ def test_any_bytes_are_survived_and_what_has_no_secret_is_returned_as_it_was(lin
     kept: Array = Redactor()(texts)
 
     for at, line in enumerate(lines):
-        assert kept["argv"][at].tobytes()[: kept["argv_len"][at]] == redact(line)[:ARGV_LEN]
+        assert kept["argv"][at].tobytes()[: kept["argv_len"][at]] == Redactor().line(line)[:ARGV_LEN]
