@@ -72,5 +72,5 @@ class Bookkeeper:
 
 def _born(counters: Counters) -> tuple[int, int, int]:
     """Forks, threads and workers; forks whose event was lost happened too."""
-    forks = counters.produced.get("fork", 0) + counters.lost.get("fork", 0)
+    forks = sum(kinds.get("fork", 0) for kinds in (counters.produced, counters.lost, counters.flood))
     return forks, counters.threads, counters.workers

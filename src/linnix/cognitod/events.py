@@ -125,6 +125,7 @@ BOOKS = np.dtype(
     [
         ("produced", "<u8", (len(BOOK_KINDS),)),
         ("lost", "<u8", (len(BOOK_KINDS),)),
+        ("flood", "<u8", (len(BOOK_KINDS),)),
         ("threads", "<u8"),
         ("workers", "<u8"),
         ("buried_run_ns", "<u8"),
@@ -153,6 +154,15 @@ COUNTERS = (
     "write_bytes",
     "cancelled_write_bytes",  # of these: dirtied, then truncated away before they were written
 )
+
+#: Who holds a part of a ring.
+FLOOD_KEY = np.dtype([("cgroup_id", "<u8"), ("uid", "<u4"), ("ring", "<u4")])
+
+#: What it holds, and what it lost.
+FLOOD = np.dtype([("drained", "<u8"), ("used", "<u8"), ("lost", "<u8", (len(BOOK_KINDS),))])
+
+#: As ``uid`` of a ``FLOOD_KEY``: the cgroup with all its users. As ``cgroup_id``: the user in all cgroups.
+EVERYBODY, ANYWHERE = 0xFFFF_FFFF, 0
 
 #: CPUs beyond these are not looked at one by one.
 MAX_CPUS = 1024
@@ -237,6 +247,15 @@ class Clocks:
     irq_timed: bool  # the kernel times interrupts, and takes that time from the tasks that they hit
 
 
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """A group that attempted more than its share, and what it lost by that since it was last forgotten."""
+
+    cgroup_id: int
+    uid: int  # who answers: of the ids of a user namespace, who made it
+    lost: tuple[int, ...]  # in the order of BOOK_KINDS
+
+
 @dataclass(slots=True)
 class Counters:
     """The kernel side's own books, cumulative since attach.
@@ -244,7 +263,8 @@ class Counters:
     ``produced`` and ``lost`` are keyed by ``BOOK_KINDS``; produced counts what reached the ring.
     ``threads`` counts thread creations, which are never forks; ``workers`` the tasks that the kernel makes for io_uring
     and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that were freed.
-    ``clocks`` is None before the first sample and without eBPF.
+    ``flood`` is lost as well: attempted by groups that already held their share of a ring that was filling up; the
+    ``floods`` are these groups, as far as they are remembered. ``clocks`` is None before the first sample and without eBPF.
     """
 
     produced: dict[str, int] = field(default_factory=dict)
@@ -253,6 +273,8 @@ class Counters:
     threads: int = 0
     workers: int = 0
     buried_run_ns: int = 0
+    flood: dict[str, int] = field(default_factory=dict)
+    floods: tuple[Flood, ...] = ()
     clocks: Clocks | None = None
 
 

@@ -208,23 +208,29 @@ class Sample:
 _NO_EVENTS = ("exec_text", "account")
 
 
+def _events(lost: Mapping[str, int]) -> int:
+    return sum(count for kind, count in lost.items() if kind not in _NO_EVENTS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
     """Events that did not get through, by cause, since start."""
 
     ring: Mapping[str, int]  # the kernel found no room; by kind: exec fork exit exec_text account
+    flood: Mapping[str, int]  # as `ring`: whoever attempted it held its share of the ring already
     queue: int  # the event loop did not keep up with the ingest thread
     subscribers: int  # slow listeners, summed over them
 
     @property
     def events(self) -> int:
         """Lifecycle events that the daemon itself never saw."""
-        return sum(lost for kind, lost in self.ring.items() if kind not in _NO_EVENTS) + self.queue
+        return _events(self.ring) + _events(self.flood) + self.queue
 
     @property
     def by_cause(self) -> dict[str, int]:
         """All of them under the names that the API and the metrics use."""
         return {f"ring_{kind}": lost for kind, lost in self.ring.items()} | {
+            "flood": _events(self.flood),
             "ingest_queue": self.queue,
             "slow_subscribers": self.subscribers,
         }

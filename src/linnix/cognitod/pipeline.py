@@ -105,7 +105,13 @@ class Pipeline:
 
     def losses(self) -> Losses:
         """Everything that was lost, by cause."""
-        return Losses(ring=dict(self.counters.lost), queue=self.queue_dropped, subscribers=self.hub.dropped)
+        counters = self.counters
+        return Losses(
+            ring=dict(counters.lost),
+            flood=dict(counters.flood),
+            queue=self.queue_dropped,
+            subscribers=self.hub.dropped,
+        )
 
     def place(self, cgroup_id: int, number: int = 0) -> Home:
         """Where whoever is in this group lives; ``number`` is ROW's ``home`` or that of Frames."""

@@ -15,6 +15,7 @@
 #define LINNIX_ACCOUNT_BPF_H
 
 #include "books.bpf.h"
+#include "flood.bpf.h"
 #include "task.bpf.h"
 
 /* Mapped in user space, and counted in its RSS in full: 5,041 accounts. */
@@ -70,10 +71,13 @@ static __always_inline void expect_burial(struct task_struct *task, struct signa
 		__sync_fetch_and_add(&crowd->pending, 1);
 }
 
-static __always_inline void tell_account(const struct linnix_account *whole)
+static __always_inline void tell_account(struct task_struct *task, const struct linnix_account *whole)
 {
-	struct linnix_account *account = bpf_ringbuf_reserve(&accounts, sizeof(*account), 0);
+	struct linnix_account *account;
 
+	if (!admit(&accounts, LINNIX_ACCOUNTS_RING, LINNIX_ACCOUNT, sizeof(*account) + RECORD_HEADER, task))
+		return;
+	account = bpf_ringbuf_reserve(&accounts, sizeof(*account), 0);
 	if (!account) {
 		count_lost(LINNIX_ACCOUNT);
 		return;
@@ -138,7 +142,7 @@ static __always_inline void bury(struct task_struct *task)
 	whole.start_ns = key.start_ns;
 	whole.pid = key.pid;
 	at_least(&whole.cpu_ns, signal->sum_sched_runtime);
-	tell_account(&whole);
+	tell_account(task, &whole);
 }
 
 #endif

@@ -133,10 +133,31 @@ struct linnix_idle {
 	__u64 unused[4];
 };
 
+/* The rings, as far as somebody could flood them. */
+enum linnix_ring {
+	LINNIX_EVENTS_RING = 0,
+	LINNIX_TEXTS_RING = 1,
+	LINNIX_ACCOUNTS_RING = 2,
+};
+
+/* Who holds a part of a ring. `cgroup_id` 0: the user in all cgroups; `uid` ~0: the cgroup of all users. */
+struct linnix_flood_key {
+	__u64 cgroup_id;
+	__u32 uid;  /* who answers: of the ids of a user namespace, who made it */
+	__u32 ring; /* enum linnix_ring */
+};
+
+struct linnix_flood {
+	__u64 drained; /* how far the reader was when `used` began */
+	__u64 used;    /* bytes */
+	__u64 lost[LINNIX_KINDS];
+};
+
 /* One CPU's account, cumulative: what reached a ring, what did not for want of room, and what is only counted. */
 struct linnix_books {
 	__u64 produced[LINNIX_KINDS]; /* by enum linnix_kind */
 	__u64 lost[LINNIX_KINDS];
+	__u64 flood[LINNIX_KINDS]; /* lost as well, because their group already held its share of the ring */
 	__u64 threads;	     /* born by clone(2) into the group of their parent */
 	__u64 workers;	     /* born by the kernel for io_uring and vhost, which no fork event tells of */
 	__u64 buried_run_ns; /* se.sum_exec_runtime of every task freed, kernel threads included */

@@ -12,4 +12,6 @@ struct linnix_account layout_account;
 struct linnix_task layout_task;
 struct linnix_clocks layout_clocks;
 struct linnix_idle layout_idle;
+struct linnix_flood_key layout_flood_key;
+struct linnix_flood layout_flood;
 struct linnix_books layout_books;

@@ -10,6 +10,7 @@
 #include "account.bpf.h"
 #include "books.bpf.h"
 #include "event.h"
+#include "flood.bpf.h"
 #include "task.bpf.h"
 
 /* Mapped in user space, and counted in its RSS in full: 37,449 events, 2,473 texts. */
@@ -39,8 +40,11 @@ static __always_inline struct linnix_event *begin(__u32 kind, struct task_struct
 {
 	struct task_struct *leader = task->group_leader;
 	struct task_struct *parent = task->real_parent;
-	struct linnix_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	struct linnix_event *event;
 
+	if (!admit(&events, LINNIX_EVENTS_RING, kind, sizeof(*event) + RECORD_HEADER, task))
+		return NULL;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count_lost(kind);
 		return NULL;
@@ -77,13 +81,16 @@ static __always_inline void commit(struct linnix_event *event)
  * very exec and is resident. It ends at arg_end: behind it lies the environment, which is none of our business. */
 static __always_inline __u64 tell_text(struct task_struct *task, struct linux_binprm *program)
 {
-	struct linnix_exec_text *text = bpf_ringbuf_reserve(&texts, sizeof(*text), 0);
+	struct linnix_exec_text *text;
 	__u64 start = task->mm->arg_start;
 	__u64 total = task->mm->arg_end - start;
 	__u64 len = total < LINNIX_ARGV_LEN ? total : LINNIX_ARGV_LEN;
 	long copied;
 	__u64 seq;
 
+	if (!admit(&texts, LINNIX_TEXTS_RING, LINNIX_EXEC_TEXT, sizeof(*text) + RECORD_HEADER, task))
+		return 0;
+	text = bpf_ringbuf_reserve(&texts, sizeof(*text), 0);
 	if (!text) {
 		count_lost(LINNIX_EXEC_TEXT);
 		return 0;

@@ -61,6 +61,8 @@ static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u
 #define BPF_RB_NO_WAKEUP 1
 #define BPF_RB_FORCE_WAKEUP 2
 #define BPF_RB_AVAIL_DATA 0
+#define BPF_RB_RING_SIZE 1
+#define BPF_RB_CONS_POS 2
 #define EEXIST 17
 
 /* 2 is BPF_FIELD_EXISTS, 0 is BPF_FIELD_BYTE_OFFSET in enum bpf_core_relo_kind. */
@@ -132,7 +134,14 @@ struct list_head {
 	struct list_head *next;
 };
 
+struct user_namespace {
+	struct user_namespace *parent;
+	int level; /* 0: the initial one */
+	kuid_t owner;
+};
+
 struct cred {
+	struct user_namespace *user_ns;
 	kuid_t uid;
 	kgid_t gid;
 };

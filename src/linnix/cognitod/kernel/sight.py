@@ -15,20 +15,26 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from linnix.cognitod.events import (
     ACCOUNT,
+    ANYWHERE,
     BOOK_KINDS,
     BOOKS,
     CLOCKS,
     EVENT,
+    EVERYBODY,
     EXEC_TEXT,
+    FLOOD,
+    FLOOD_KEY,
     Array,
     Batch,
     Clocks,
     Counters,
+    Flood,
     ProbeState,
 )
 from linnix.cognitod.kernel import cputime, preflight
@@ -38,10 +44,21 @@ from linnix.cognitod.kernel.probes import LIFECYCLE, TASKS
 from linnix.cognitod.kernel.ring import MappedRing
 from linnix.cognitod.kernel.tasks import read_walk, sum_threads
 
-#: ``max_entries`` of the rings in bpf/lifecycle.bpf.c.
+#: ``max_entries`` of the rings in bpf/lifecycle.bpf.c and bpf/account.bpf.h.
 EVENTS_BYTES = 4 << 20
 TEXTS_BYTES = 1 << 20
 ACCOUNTS_BYTES = 512 << 10
+
+
+class RingSizes(NamedTuple):
+    """In bytes, by the name of the ring."""
+
+    events: int = EVENTS_BYTES
+    texts: int = TEXTS_BYTES
+    accounts: int = ACCOUNTS_BYTES
+
+
+RING_SIZES = RingSizes()
 #: In this order: who is born while they are attached is known to those that see it die.
 _PROGRAMS = ("handle_free", "handle_exit", "handle_exec", "handle_birth", "handle_fork")
 
@@ -52,7 +69,8 @@ class BpfSight:
     name = "bpf"
     degraded: tuple[str, ...] = ()
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ, sizes: RingSizes = RING_SIZES) -> None:
+        """``sizes`` other than those of the object must be powers of two, and multiples of the page size."""
         began_s = time.monotonic()
         place = preflight.object_dir(environ)
         library = Library()
@@ -66,15 +84,18 @@ class BpfSight:
             self._walks = self._tasks.attach_iterator("write_task")
             self._clocks = self._tasks.map_fd("clocks")
             self._lifecycle = stack.enter_context(Object(library, place / "lifecycle.bpf.o"))
+            for ring, size in sizes._asdict().items():
+                self._lifecycle.set_max_entries(ring, size)
             self._lifecycle.load()
             self._books = self._lifecycle.map_fd("books")
+            self._groups = self._lifecycle.map_fd("floods")
             self._epoll = stack.enter_context(select.epoll())
             self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             stack.callback(os.close, self._wake_fd)
             self._epoll.register(self._wake_fd, select.EPOLLIN)
-            self._events = self._map_ring(stack, "events", EVENTS_BYTES, EVENT)
-            self._texts = self._map_ring(stack, "texts", TEXTS_BYTES, EXEC_TEXT)
-            self._accounts = self._map_ring(stack, "accounts", ACCOUNTS_BYTES, ACCOUNT)
+            self._events = self._map_ring(stack, "events", sizes.events, EVENT)
+            self._texts = self._map_ring(stack, "texts", sizes.texts, EXEC_TEXT)
+            self._accounts = self._map_ring(stack, "accounts", sizes.accounts, ACCOUNT)
             for program in _PROGRAMS:  # last: nothing is produced before it can be drained
                 self._lifecycle.attach(program)
             self._began_s = time.monotonic()
@@ -142,6 +163,7 @@ class BpfSight:
 
     def _read_books(self) -> Counters:
         cpus = np.frombuffer(self._lifecycle.read_per_cpu(self._books, 0, BOOKS.itemsize), BOOKS)
+        flood = dict(zip(BOOK_KINDS, cpus["flood"].sum(axis=0).tolist(), strict=True))
         return Counters(
             produced=dict(zip(BOOK_KINDS, cpus["produced"].sum(axis=0).tolist(), strict=True)),
             lost=dict(zip(BOOK_KINDS, cpus["lost"].sum(axis=0).tolist(), strict=True)),
@@ -149,7 +171,20 @@ class BpfSight:
             threads=int(cpus["threads"].sum()),
             workers=int(cpus["workers"].sum()),
             buried_run_ns=int(cpus["buried_run_ns"].sum()),
+            flood=flood,
+            floods=self._last.floods if flood == self._last.flood else self._read_floods(),
             clocks=self._sampled,
+        )
+
+    def _read_floods(self) -> tuple[Flood, ...]:
+        keys, values = self._lifecycle.read_hash(self._groups, FLOOD_KEY, FLOOD)
+        groups = (keys["uid"] != EVERYBODY) & (keys["cgroup_id"] != ANYWHERE) & values["lost"].any(axis=1)
+        names, at = np.unique(keys[groups][["cgroup_id", "uid"]], return_inverse=True)
+        lost = np.zeros((len(names), len(BOOK_KINDS)), np.uint64)
+        np.add.at(lost, at, values["lost"][groups])  # of the rings that it flooded
+        return tuple(
+            Flood(int(name["cgroup_id"]), int(name["uid"]), tuple(row))
+            for name, row in zip(names, lost.tolist(), strict=True)
         )
 
     def states(self) -> tuple[ProbeState, ...]:
@@ -181,7 +216,7 @@ def _lines(attach_ms: float) -> tuple[ProbeState, ...]:
     return tuple(replace(line, required=True, attach_ms=attach_ms, attachments=1) for line in lines)
 
 
-def open_sight(environ: Mapping[str, str] = os.environ) -> BpfSight:
+def open_sight(environ: Mapping[str, str] = os.environ, sizes: RingSizes = RING_SIZES) -> BpfSight:
     """Attach, or raise ``KernelError`` whose ``reasons`` say all that is missing on this host."""
     failed = [check for check in preflight.checks(environ) if not check.ok]
     if failed:
@@ -189,4 +224,4 @@ def open_sight(environ: Mapping[str, str] = os.environ) -> BpfSight:
     # Needed before 5.11 and harmless after; where it is refused the load says so itself.
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    return BpfSight(environ)
+    return BpfSight(environ, sizes)
