@@ -121,6 +121,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         metrics_listen_addr = "9464"
         [privacy]
         redact_patterns = ["("]
+        allow_patterns = ["["]
+        redact_groups = ["token"]
         """,
     )
 
@@ -134,6 +136,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         "or LINNIX_API_TOKEN, or listen on 127.0.0.1",
         "outputs.metrics_listen_addr: expected host:port, found '9464'",
         "privacy.redact_patterns: '(': missing ), unterminated subpattern at position 0",
+        "privacy.allow_patterns: '[': unterminated character set at position 0",
+        "privacy.redact_groups: expected of headers, urls, names, tokens, programs, found 'token'; did you mean tokens?",
     )
 
 
