@@ -54,13 +54,12 @@ def words(argv: bytes, used: int, total: int) -> list[str]:
     """The words of an argument area of which ``used`` of ``total`` bytes were kept; a cut last word ends in ``…``."""
     if not used:
         return []
-    parts = argv[:used].split(b"\0")
-    if parts and parts[-1] == b"":
+    parts = argv[:used].decode("utf-8", "replace").split("\0")
+    if parts[-1] == "":
         parts.pop()
-    decoded = [part.decode("utf-8", "replace") for part in parts]
-    if decoded and total > used and not argv[:used].endswith(b"\0"):
-        decoded[-1] += "…"
-    return decoded
+    elif total > used:
+        parts[-1] += "…"
+    return parts
 
 
 class ExecTexts:
@@ -136,13 +135,15 @@ class ExecTexts:
         """Of each text the path given to execve, cut after 127 bytes, and the words, cut after ``ARGV_LEN`` bytes.
         None and nothing for handle -1.
         """
-        texts = self._texts[handles]
+        texts = self._texts.take(handles, mode="wrap")
         used = np.where(handles >= 0, np.minimum(texts["argv_len"], ARGV_LEN), 0).tolist()
         argv = np.ascontiguousarray(texts["argv"]).tobytes()
         starts = range(0, len(argv), ARGV_LEN)
-        paths = [name.decode("utf-8", "replace") for name in texts["filename"].tolist()]
-        paths_or_none = [path if handle >= 0 else None for path, handle in zip(paths, handles.tolist(), strict=True)]
-        return paths_or_none, [
-            words(argv[at : at + count], count, total)
+        paths = [
+            name.decode("utf-8", "replace") if handle >= 0 else None
+            for name, handle in zip(texts["filename"].tolist(), handles.tolist(), strict=True)
+        ]
+        return paths, [
+            words(argv[at : at + count], count, total) if count else []
             for at, count, total in zip(starts, used, texts["argv_total"].tolist(), strict=True)
         ]

@@ -100,9 +100,11 @@ def _columns(rows: Rows, processes: Processes, places: Places, now_ns: int) -> l
     homes = {place: places(*place) for place in set(places_of)}
     lives = {(lives, kind): life(lives, kind) for lives, kind in set(zip(alive, kinds, strict=True))}
     types = {kind: event_type(kind) for kind in set(kinds)}
+    states = {state: text(state) for state in set(column["state"])}
     tags = {bits: list(tag_names(bits)) for bits in set(column["tags"])}
     pods = {place: k8s(home) for place, home in homes.items()}
     containers = {place: container(home) for place, home in homes.items()}
+    dead = np.flatnonzero(~rows["alive"]).tolist()
     slots = rows["slot"].astype(np.intp)
     filenames, argvs = processes.started_with(slots)
     ended_ns = np.where(rows["exit_ns"] > 0, rows["exit_ns"], now_ns).astype(np.int64)
@@ -112,10 +114,10 @@ def _columns(rows: Rows, processes: Processes, places: Places, now_ns: int) -> l
         column["ppid"],
         column["uid"],
         column["gid"],
-        [text(name) for name in column["comm"]],
+        [name.decode("utf-8", "replace") for name in column["comm"]],  # model.text, without its call
         [types[kind] for kind in kinds],
-        _of_living(_rounded(rows["cpu_pct"]), alive),
-        _of_living(_rounded(rows["mem_pct"]), alive),
+        _of_living(_rounded(rows["cpu_pct"]), dead),
+        _of_living(_rounded(rows["mem_pct"]), dead),
         age_s.tolist(),
         [lives[key] for key in zip(alive, kinds, strict=True)],
         [pods[place] for place in places_of],
@@ -123,31 +125,31 @@ def _columns(rows: Rows, processes: Processes, places: Places, now_ns: int) -> l
         column["start_ns"],
         [filename or None for filename in filenames],
         argvs,
-        _of_dead(column["exit_code"], alive),
-        _of_dead(column["exit_signal"], alive),
+        _of_dead(column["exit_code"], dead),
+        _of_dead(column["exit_signal"], dead),
         column["cpu_ns"],
         column["max_rss_bytes"],
         column["rss_bytes"],
         column["rss_growth_bytes"],
         column["threads"],
-        [text(state) for state in column["state"]],
+        [states[state] for state in column["state"]],
         [homes[place].cgroup for place in places_of],
         [homes[place].unit for place in places_of],
         [containers[place] for place in places_of],
         column["preexisting"],
         [tags[bits] for bits in column["tags"]],
-        *_used(processes.usage(slots), alive),
+        *_used(processes.usage(slots), dead),
     ]
 
 
-def _used(usage: Rows, alive: list[bool]) -> Iterator[list[Any]]:
+def _used(usage: Rows, dead: list[int]) -> Iterator[list[Any]]:
     """The fields of USAGE in its order, which is that of ``wire.Process``; null for what is not known."""
     for name in USAGE.names or ():
         if name == "_pad":
             continue
         column = usage[name]
         if column.dtype.kind == "f":
-            yield _of_living(_but(_rounded(column), np.isnan(column)), alive)
+            yield _of_living(_but(_rounded(column), np.isnan(column)), dead)
         else:
             yield _but(column.tolist(), column == _UNKNOWN.get(name, UNKNOWN))
 
@@ -163,12 +165,17 @@ def _but(values: list[Any], unknown: NDArray[np.bool_]) -> list[Any]:
     return values
 
 
-def _of_living(values: list[Any], alive: list[bool]) -> list[Any]:
-    return values if all(alive) else [value if lives else UNSET for value, lives in zip(values, alive, strict=True)]
+def _of_living(values: list[Any], dead: list[int]) -> list[Any]:
+    for at in dead:
+        values[at] = UNSET
+    return values
 
 
-def _of_dead(values: list[Any], alive: list[bool]) -> list[Any]:
-    return [UNSET if lives else value for value, lives in zip(values, alive, strict=True)]
+def _of_dead(values: list[Any], dead: list[int]) -> list[Any]:
+    told: list[Any] = [UNSET] * len(values)
+    for at in dead:
+        told[at] = values[at]
+    return told
 
 
 def of_events(frames: Frames, places: Places, now_ns: int) -> list[wire.Process]:
