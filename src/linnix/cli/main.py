@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from linnix import __version__
-from linnix.cli import doctor, model, run, up
+from linnix.cli import blame, doctor, model, run, up
 from linnix.cli._errors import CommandError, ExitCode
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
+app.command("blame")(blame.blame)
 app.add_typer(model.app, name="model")
 
 

@@ -64,7 +64,7 @@ def test_a_question_about_another_time_seals_nothing() -> None:
     host.attach()
     host.read(waits(100, 200, 10))
     assert host.ledger.window(EPOCH_US - SECOND_US, EPOCH_US) == []
-    assert host.ledger.window(EPOCH_US + SECOND_US, EPOCH_US + 2 * SECOND_US) == []
+    assert host.ledger.window(EPOCH_US + SECOND_US + 1, EPOCH_US + 2 * SECOND_US) == []
     assert bounds(host) == []
 
 

@@ -22,7 +22,7 @@ from linnix.cognitod.model import Rows
 BUCKET_US = 5_000_000
 KEEP_US = 3_900_000_000
 #: Rows of a level kept as they are in a segment while there is room, and the bytes at which there is none.
-ROOM, MIN_ROOM = 48, 4
+ROOM, MIN_ROOM = 128, 4
 BUDGET_BYTES = 2 << 20
 
 #: One amount. Victim and offender are places in the segment's parties.
@@ -152,7 +152,7 @@ class Ledger:
         assert reading.stall is not None
         to.end_us = end_us
         to.measured_ns += reading.end_ns - reading.begin_ns
-        to.rows = fold(np.concatenate([to.rows, reading.stall.pairs]), 4 * ROOM)
+        to.rows = fold(np.concatenate([to.rows, reading.stall.pairs]), 2 * ROOM)
         everybody, _, _ = parties(to.rows)
         for who in everybody[["pid", "start_ns", "cgroup"]].tolist():
             if who not in to.names:
@@ -212,8 +212,11 @@ class Ledger:
             self.forgotten_us = gone.end_us
 
     def window(self, from_us: int, to_us: int) -> list[Segment]:
-        """Every segment that has some of its time between these, oldest first; one that is open is sealed for it."""
-        if self._open is not None and self._open.begin_us < to_us and self._open.end_us > from_us:
+        """Every segment that has some of its time between these, oldest first.
+
+        One that is open is sealed, also if it only touches them: it would grow into an answer that was given.
+        """
+        if self._open is not None and self._open.begin_us < to_us and self._open.end_us >= from_us:
             self.seal()
         return [each for each in self.segments if each.begin_us < to_us and each.end_us > from_us]
 
