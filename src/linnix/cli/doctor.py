@@ -127,7 +127,7 @@ def _cgroup2(mounts: Path = Path("/proc/self/mounts")) -> Iterator[Check]:
                 )
             return
     yield Check(
-        "cgroup2", "warn", "not mounted: units and containers cannot be told apart", "mount -t cgroup2 none DIR"
+        "cgroup2", "warn", "not mounted: units and containers are read process by process", "mount -t cgroup2 none DIR"
     )
 
 

@@ -37,6 +37,7 @@ from linnix.cognitod.ingest import Ingest
 from linnix.cognitod.kernel import BpfSight, KernelError, probes
 from linnix.cognitod.kernel import open_sight as open_bpf
 from linnix.cognitod.metrics.blame import BlameCollector
+from linnix.cognitod.metrics.privacy import PrivacyCollector
 from linnix.cognitod.metrics.sights import SightsCollector
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
@@ -152,7 +153,10 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             on_alert=(sinks.alert_sink(alerts),),
             on_reading={BlameReading: blame.on_reading, **sights.receivers},
         )
-        registry = metrics.build(pipeline, BlameCollector(blame), SightsCollector(sights, lines, pipeline.place))
+        privacy = config.privacy
+        redactor = Redactor(privacy.redact_patterns, shown=privacy.allow_patterns, groups=privacy.redact_groups)
+        collectors = (SightsCollector(sights, lines, pipeline.place), PrivacyCollector(redactor))
+        registry = metrics.build(pipeline, BlameCollector(blame), *collectors)
         apps = app.build(pipeline, config, closing=closing, registry=registry, books=blame, seen=sights, probes=lines)
         ingest = Ingest(
             sight,
@@ -160,11 +164,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             loop,
             read_snapshot=host.read_snapshot,
             read_texts=host.read_texts,
-            redact=Redactor(
-                config.privacy.redact_patterns,
-                shown=config.privacy.allow_patterns,
-                groups=config.privacy.redact_groups,
-            ),
+            redact=redactor,
             interval_s=config.telemetry.sample_interval_ms / 1000,
             on_failure=on_failure,
             instruments=[clock, *eyes],
