@@ -21,11 +21,18 @@
 #define COVERS 8
 /* Slices are remembered as one interval with holes only as long as this. */
 #define COVER_SPAN_NS 1000000000ull
-/* Share of a CPU's time that may go into walking the ring: 1/32, a visit being taken for VISIT_NS. */
+#define CROWDS 256
+/* Pairs of processes that a buffer may hold before only crowds are told; the rest is for them. */
+#define PAIRS 32768
+#define PAIRS_OF_PROCESSES (PAIRS / 4 * 3)
+/* Telling single processes may take 1/32 of a CPU's time: looking at a slice and moving a pair are taken for so much. */
 #define CREDIT_SHIFT 5
 #define CREDIT_MAX_NS 4000000
-#define VISIT_NS 32
+#define VISIT_NS 20
+#define MOVE_NS 150
 #define WHOLE 1024
+/* Throttled times that are remembered of a queue. */
+#define THROTTLES 4
 
 struct slice {
 	__u64 end; /* it began when the one before ended */
@@ -35,8 +42,15 @@ struct slice {
 	__u32 salt;
 };
 
+/* The same, of a whole control group. */
+struct crowd {
+	__u64 end;
+	__u64 cgroup;
+};
+
 struct slices {
 	struct slice at[SLICES];
+	struct crowd crowds[CROWDS];
 };
 
 /* What is known of a thread. */
@@ -46,6 +60,8 @@ struct note {
 	__u64 cgroup;
 	__u64 run_delay; /* sched_info.run_delay after its last wait that was charged */
 	__u64 queued;	 /* began to wait unknown to sched_info, else 0 */
+	__u64 queue;	 /* the cfs_rq it was last switched to from, and throttled_total() of that then */
+	__u64 throttled;
 	__u64 slept;	 /* began to sleep in iowait, else 0 */
 	__u32 pid;
 	__u32 salt;
@@ -69,6 +85,21 @@ struct cover {
 	__u16 top;
 	__u16 count;
 	struct span spans[COVERS];
+};
+
+struct throttle {
+	__u64 begin;
+	__u64 end;
+};
+
+/* When a queue was kept from running by its quota or one above it. It is `since` while it is. */
+struct quota {
+	__u64 epoch;
+	__u64 since;
+	__u64 total; /* throttled_total() then */
+	__u32 top;
+	__u32 pad;
+	struct throttle last[THROTTLES];
 };
 
 struct process_cpu {
@@ -111,14 +142,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, PAIRS);
 	__type(key, struct blame_key);
 	__type(value, struct blame_sum);
 } pairs_0 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, PAIRS);
 	__type(key, struct blame_key);
 	__type(value, struct blame_sum);
 } pairs_1 SEC(".maps");
@@ -161,6 +192,14 @@ struct {
 	__type(value, struct cover);
 } process_covers SEC(".maps");
 
+/* By the address of a cfs_rq, of those that were throttled. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 2048);
+	__type(key, __u64);
+	__type(value, struct quota);
+} quotas SEC(".maps");
+
 /* Who waited, and what is to be added where. */
 struct charge {
 	__u64 victim_start_ns;
@@ -173,14 +212,26 @@ struct charge {
 	__u8 what;
 	__u8 is_task;  /* adds to task_ns */
 	__u8 is_stall; /* adds to stall_ns */
+	__u8 is_throttled;
+	/* The waiter itself, and when its own quota kept it from running, the newest first: now, before, and unseen. */
+	struct slice self;
+	struct throttle throttles[THROTTLES + 2];
 };
+
+static __always_inline void spend(struct blame_cpu *lane, __u64 ns)
+{
+	lane->credit -= lane->credit < ns ? lane->credit : ns;
+}
 
 /* A pair gives up its place near the CPU. */
 static __always_inline void put_away(struct blame_pair *pair, struct blame_cpu *lane, __u32 buffer)
 {
 	struct blame_sum *sum = buffer ? bpf_map_lookup_elem(&pairs_1, &pair->key) : bpf_map_lookup_elem(&pairs_0, &pair->key);
+	struct blame_control *common;
+	__u32 zero = 0;
 	long failed;
 
+	spend(lane, MOVE_NS);
 	if (sum) { /* atomic: another CPU may put the same pair away */
 		__sync_fetch_and_add(&sum->task_ns, pair->sum.task_ns);
 		__sync_fetch_and_add(&sum->stall_ns, pair->sum.stall_ns);
@@ -188,8 +239,11 @@ static __always_inline void put_away(struct blame_pair *pair, struct blame_cpu *
 	}
 	failed = buffer ? bpf_map_update_elem(&pairs_1, &pair->key, &pair->sum, BPF_NOEXIST)
 			: bpf_map_update_elem(&pairs_0, &pair->key, &pair->sum, BPF_NOEXIST);
+	common = bpf_map_lookup_elem(&control, &zero);
 	if (failed)
 		lane->untold_ns += pair->sum.task_ns;
+	else if (common)
+		__sync_fetch_and_add(&common->nr_pairs[buffer & 1], 1);
 }
 
 static __always_inline void add(const struct charge *charge, struct blame_near *near, struct blame_cpu *lane,
@@ -228,7 +282,7 @@ static __always_inline struct blame_near *near_of(const struct charge *charge)
 	return bpf_map_lookup_elem(&near, &index);
 }
 
-/* One charge on its way back through the slices. */
+/* One charge on its way back through what ran. */
 struct walk {
 	const struct charge *charge;
 	struct blame_cpu *lane;
@@ -238,36 +292,55 @@ struct walk {
 	__u64 to;
 	__u32 part;
 	__u32 at;
-	__u32 is_done;
 };
 
+static __always_inline void add_part(struct walk *walk, const struct slice *who, __u64 begin, __u64 end)
+{
+	__u64 first = begin > walk->from ? begin : walk->from;
+	__u64 last = end < walk->to ? end : walk->to;
+
+	if (last > first)
+		add(walk->charge, walk->near, walk->lane, who,
+		    walk->part == WHOLE ? last - first : (last - first) * walk->part / WHOLE);
+}
+
+/* 1: all is charged, or there is no more credit. */
 static long visit_slice(__u32 index, struct walk *walk)
 {
 	struct slice *slice = &walk->slices->at[walk->at & (SLICES - 1)];
 	__u64 begin = walk->slices->at[(walk->at - 1) & (SLICES - 1)].end;
-	__u64 first = begin > walk->from ? begin : walk->from;
-	__u64 last = slice->end < walk->to ? slice->end : walk->to;
 
 	(void)index;
-	if (last > first)
-		add(walk->charge, walk->near, walk->lane, slice,
-		    walk->part == WHOLE ? last - first : (last - first) * walk->part / WHOLE);
-	if (begin <= walk->from) {
-		walk->is_done = true;
-		return 1;
-	}
+	add_part(walk, slice, begin, slice->end);
+	if (begin < walk->to)
+		walk->to = begin;
 	walk->at--;
-	if (walk->lane->credit < VISIT_NS)
-		return 1;
-	walk->lane->credit -= VISIT_NS;
-	return 0;
+	spend(walk->lane, VISIT_NS);
+	return begin <= walk->from || !walk->lane->credit;
 }
 
-/* Charge the time from `from` to `to` to what ran then, or `part` of WHOLE of it. Not static, so that the verifier looks
- * at it once and not at every call. */
-__noinline int charge_span(struct charge *charge, __u64 from, __u64 to, __u32 part)
+static long visit_crowd(__u32 index, struct walk *walk)
+{
+	struct crowd *crowd = &walk->slices->crowds[walk->at & (CROWDS - 1)];
+	__u64 begin = walk->slices->crowds[(walk->at - 1) & (CROWDS - 1)].end;
+	struct slice who = {.cgroup = crowd->cgroup, .salt = crowd->cgroup};
+
+	(void)index;
+	add_part(walk, &who, begin, crowd->end);
+	if (begin < walk->to)
+		walk->to = begin;
+	walk->at--;
+	return begin <= walk->from;
+}
+
+/* Charge the time from `from` to `to` to what ran then, or `part` of WHOLE of it. Where single processes would cost too
+ * much, time or room, it is the crowd of a control group that ran: offender 0 of that group. Not static, so that the
+ * verifier looks at it once and not at every call. */
+__noinline int charge_runners(struct charge *charge, __u64 from, __u64 to, __u32 part)
 {
 	struct walk walk = {.charge = charge, .from = from, .to = to, .part = part};
+	struct blame_control *common;
+	__u32 zero = 0;
 
 	if (!charge)
 		return 0;
@@ -277,12 +350,58 @@ __noinline int charge_span(struct charge *charge, __u64 from, __u64 to, __u32 pa
 	if (!walk.lane || !walk.slices || !walk.near)
 		return 0;
 	walk.at = walk.lane->head;
-	bpf_loop(SLICES - 1, visit_slice, &walk, 0);
-	if (!walk.is_done && charge->is_task) {
-		__u64 begin = walk.slices->at[walk.at & (SLICES - 1)].end;
-
-		walk.lane->forgotten_ns += (begin < to ? begin : to) - from;
+	if (!visit_slice(0, &walk)) {
+		common = bpf_map_lookup_elem(&control, &zero);
+		if (common && common->nr_pairs[charge->buffer & 1] < PAIRS_OF_PROCESSES)
+			bpf_loop(SLICES - 2, visit_slice, &walk, 0);
 	}
+	if (walk.to <= from)
+		return 0;
+	walk.at = walk.lane->crowd;
+	bpf_loop(CROWDS - 1, visit_crowd, &walk, 0);
+	if (walk.to > from && charge->is_task)
+		walk.lane->forgotten_ns += walk.to - from;
+	return 0;
+}
+
+__noinline int charge_quota(struct charge *charge, __u64 from, __u64 to, __u32 part)
+{
+	struct blame_cpu *lane;
+	struct blame_near *near;
+
+	if (!charge)
+		return 0;
+	lane = bpf_map_lookup_elem(&cpus, &charge->lane);
+	near = near_of(charge);
+	if (!lane || !near)
+		return 0;
+	charge->what |= BLAME_QUOTA;
+	add(charge, near, lane, &charge->self, part == WHOLE ? to - from : (to - from) * part / WHOLE);
+	charge->what &= ~BLAME_QUOTA;
+	return 0;
+}
+
+/* The same, but what the waiter's own quota took is charged to that. */
+__noinline int charge_span(struct charge *charge, __u64 from, __u64 to, __u32 part)
+{
+	if (!charge)
+		return 0;
+	for (int i = 0; i < THROTTLES + 2 && charge->is_throttled; i++) {
+		__u64 begin = charge->throttles[i].begin, end = charge->throttles[i].end;
+
+		if (begin < from)
+			begin = from;
+		if (end > to)
+			end = to;
+		if (begin >= end)
+			continue;
+		if (to > end)
+			charge_runners(charge, end, to, part);
+		charge_quota(charge, begin, end, part);
+		to = begin;
+	}
+	if (to > from)
+		charge_runners(charge, from, to, part);
 	return 0;
 }
 
@@ -418,15 +537,86 @@ static __always_inline void name_victim(struct charge *charge, const struct note
 	charge->victim_cgroup = note->cgroup;
 }
 
+static __always_inline struct quota *quota_of(struct cfs_rq *queue, __u64 epoch)
+{
+	struct quota fresh = {.epoch = epoch};
+	__u64 key = (__u64)queue;
+	struct quota *found = bpf_map_lookup_elem(&quotas, &key);
+
+	if (!found) {
+		bpf_map_update_elem(&quotas, &key, &fresh, BPF_NOEXIST);
+		return bpf_map_lookup_elem(&quotas, &key);
+	}
+	if (found->epoch != epoch)
+		*found = fresh;
+	return found;
+}
+
+/* Take notice of the end of a throttled time, and of the begin of one. */
+static __always_inline void look_at_quota(struct quota *quota, struct cfs_rq *queue, __u64 now)
+{
+	__u64 total = throttled_total(queue);
+
+	if (quota->since && quota->total != total) {
+		struct throttle *last;
+
+		quota->top++;
+		last = &quota->last[quota->top & (THROTTLES - 1)];
+		last->begin = quota->since;
+		last->end = quota->since + (total - quota->total);
+		quota->since = 0;
+	}
+	if (!quota->since)
+		quota->since = throttled_since(queue, now);
+	quota->total = total;
+}
+
+/* When, in a wait that began at `from`, the queue was throttled. */
+static __noinline void find_throttles(struct charge *charge, struct task_struct *task, struct note *note, __u64 from,
+				      __u64 now)
+{
+	struct cfs_rq *queue = task->se.cfs_rq;
+	struct quota *quota = quota_of(queue, note->epoch);
+	__u64 known = 0, total = note->queue == (__u64)queue ? throttled_total(queue) - note->throttled : 0;
+	__u64 unseen;
+
+	charge->self.pid = note->pid;
+	charge->self.salt = note->salt;
+	charge->self.start_ns = note->start_ns;
+	charge->self.cgroup = note->cgroup;
+	if (!quota)
+		return;
+	look_at_quota(quota, queue, now);
+	if (quota->since) {
+		charge->throttles[0].begin = quota->since;
+		charge->throttles[0].end = now;
+	}
+	for (int i = 0; i < THROTTLES; i++) {
+		struct throttle *last = &quota->last[(quota->top - i) & (THROTTLES - 1)];
+
+		if (last->end <= from)
+			break;
+		charge->throttles[i + 1] = *last;
+		known += last->end - last->begin;
+	}
+	/* Where none of its tasks was switched away at the begin. Nobody knows when it was: put where the wait began. */
+	unseen = total > known ? total - known : 0;
+	charge->throttles[THROTTLES + 1].begin = from;
+	charge->throttles[THROTTLES + 1].end = from + unseen;
+	charge->is_throttled = true;
+}
+
 /* A wait has ended that began at `from`. */
-static __always_inline void charge_wait(struct blame_cpu *lane, __u32 cpu, __u32 buffer, const struct note *note,
-					bool is_many, __u64 from, __u64 to)
+static __always_inline void charge_wait(struct blame_cpu *lane, __u32 cpu, __u32 buffer, struct task_struct *task,
+					struct note *note, bool is_many, __u64 from, __u64 to)
 {
 	struct charge charge = {.lane = cpu, .buffer = buffer, .cpu = BLAME_ANY_CPU, .is_task = true, .is_stall = !is_many};
 
 	lane->waits++;
 	lane->waited_ns += to - from;
 	name_victim(&charge, note);
+	if (is_throttled(task->se.cfs_rq, note->throttled))
+		find_throttles(&charge, task, note, from, to);
 	charge_span(&charge, from, to, WHOLE);
 	charge.is_task = false;
 	charge.is_stall = true;
@@ -500,6 +690,8 @@ static __always_inline struct note *note_of(struct task_struct *task, struct bla
 		note->start_ns = task->group_leader->start_boottime;
 		/* of a task that is older, nobody knows what it had waited by the begin of the epoch */
 		note->run_delay = task->start_boottime >= now->begin_boot_ns ? 0 : task->sched_info.run_delay;
+		note->queue = (__u64)task->se.cfs_rq;
+		note->throttled = throttled_total(task->se.cfs_rq);
 		note->queued = 0;
 		note->slept = 0;
 		note->is_stale = 0;
@@ -515,14 +707,26 @@ static __always_inline bool has_threads(struct task_struct *task)
 	return task->signal->nr_threads > 1;
 }
 
+static __always_inline void end_slice(struct blame_cpu *lane, struct slices *slices, __u64 now)
+{
+	slices->at[lane->head & (SLICES - 1)].end = now;
+	slices->crowds[lane->crowd & (CROWDS - 1)].end = now;
+}
+
 /* From now on `task` runs, of whom `note` tells, or nobody. */
 static __always_inline void open_slice(struct blame_cpu *lane, struct slices *slices, const struct note *note, bool is_many)
 {
 	struct slice *slice = &slices->at[lane->head & (SLICES - 1)];
 	__u32 pid = note ? note->pid : 0, salt = note ? note->salt : 0;
 
+	__u64 cgroup = note ? note->cgroup : 0;
+
 	lane->slot = note ? note->slot : 0;
 	lane->many = is_many ? pid : 0;
+	if (slices->crowds[lane->crowd & (CROWDS - 1)].cgroup != cgroup) {
+		lane->crowd++;
+		slices->crowds[lane->crowd & (CROWDS - 1)].cgroup = cgroup;
+	}
 	if (slice->pid == pid && slice->salt == salt) /* goes on: the slice just ended is not over */
 		return;
 	lane->head++;
@@ -530,7 +734,7 @@ static __always_inline void open_slice(struct blame_cpu *lane, struct slices *sl
 	slice->pid = pid;
 	slice->salt = salt;
 	slice->start_ns = note ? note->start_ns : 0;
-	slice->cgroup = note ? note->cgroup : 0;
+	slice->cgroup = cgroup;
 }
 
 /* The first switch of an epoch on this CPU: `task` has run since the epoch began. */
@@ -554,6 +758,9 @@ static __always_inline void begin_lane(struct blame_cpu *lane, struct slices *sl
 	slice = &slices->at[lane->head & (SLICES - 1)];
 	slice->end = lane->begin; /* what ran before is of no interest: no wait reaches back behind the begin */
 	slice->pid = ~0u;
+	lane->crowd++;
+	slices->crowds[lane->crowd & (CROWDS - 1)].end = lane->begin;
+	slices->crowds[lane->crowd & (CROWDS - 1)].cgroup = ~0ull;
 	open_slice(lane, slices, note, task->pid && has_threads(task));
 }
 
@@ -600,7 +807,7 @@ int handle_switch(__u64 *ctx)
 		return 0;
 	if (lane->epoch != epoch->epoch)
 		begin_lane(lane, slices, epoch, prev, now);
-	slices->at[lane->head & (SLICES - 1)].end = now;
+	end_slice(lane, slices, now);
 	lane->credit += (now - lane->since) >> CREDIT_SHIFT;
 	if (lane->credit > CREDIT_MAX_NS)
 		lane->credit = CREDIT_MAX_NS;
@@ -613,6 +820,12 @@ int handle_switch(__u64 *ctx)
 		note = note_of(prev, epoch);
 		if (note)
 			note->queued = now;
+	}
+	if (throttled_since(prev->se.cfs_rq, now)) {
+		struct quota *quota = quota_of(prev->se.cfs_rq, epoch->epoch);
+
+		if (quota)
+			look_at_quota(quota, prev->se.cfs_rq, now);
 	}
 	if (!next->pid) {
 		open_slice(lane, slices, NULL, false);
@@ -639,8 +852,10 @@ int handle_switch(__u64 *ctx)
 		if (from < lane->begin)
 			from = lane->begin;
 		if (from < now)
-			charge_wait(lane, cpu, epoch->active & 1, note, is_many, from, now);
+			charge_wait(lane, cpu, epoch->active & 1, next, note, is_many, from, now);
 	}
+	note->queue = (__u64)next->se.cfs_rq;
+	note->throttled = throttled_total(next->se.cfs_rq);
 	open_slice(lane, slices, note, is_many);
 	return 0;
 }
@@ -681,9 +896,9 @@ int handle_migrate(__u64 *ctx)
 		return 0;
 	if (from < lane->begin)
 		from = lane->begin;
-	slices->at[lane->head & (SLICES - 1)].end = now; /* goes on, and has lasted until now */
+	end_slice(lane, slices, now); /* it goes on, and has lasted until now */
 	if (from < now)
-		charge_wait(lane, cpu, epoch->active & 1, note, has_threads(task), from, now);
+		charge_wait(lane, cpu, epoch->active & 1, task, note, has_threads(task), from, now);
 	return 0;
 }
 

@@ -23,7 +23,7 @@ enum blame_what {
 
 struct blame_key {
 	__u32 victim;	/* pid or slot */
-	__u32 offender; /* pid; 0: nobody ran */
+	__u32 offender; /* pid; 0: nobody ran, or with an offender_cgroup: processes of that group that are not told apart */
 	__u32 salt;	/* of the starts and control groups of both: pids come back, and processes move */
 	__u16 cpu;	/* where, for what is a union per CPU; else BLAME_ANY_CPU */
 	__u8 what;
@@ -54,7 +54,8 @@ struct blame_control {
 	__u64 begin_mono_ns; /* CLOCK_MONOTONIC and CLOCK_BOOTTIME of its begin */
 	__u64 begin_boot_ns;
 	__u32 active;  /* which of the two buffers programs write */
-	__u32 nr_slots; /* handed out, by the programs */
+	__u32 nr_slots;	    /* handed out, by the programs */
+	__u32 nr_pairs[2]; /* in each buffer's hash, counted by the programs */
 };
 
 /* One CPU, written under the lock of its run queue. Sums are of this epoch. */
@@ -65,8 +66,8 @@ struct blame_cpu {
 	__u64 credit;
 	__u32 head; /* the slice that runs now */
 	__u32 slot; /* of who runs now */
-	__u32 many; /* its pid if it has several threads, else 0 */
-	__u32 pad;
+	__u32 many;  /* its pid if it has several threads, else 0 */
+	__u32 crowd; /* the same as head, of control groups */
 	__u64 waits;
 	__u64 waited_ns;
 	__u64 forgotten_ns; /* of them, waited longer ago than this CPU remembers who ran */

@@ -223,11 +223,16 @@ struct rq {
 /* rq with CONFIG_FAIR_GROUP_SCHED. */
 struct cfs_rq {
 	struct rq *rq;
-	/* Three with CONFIG_CFS_BANDWIDTH: the other two since 6.6, 677ea015f231 "sched: add throttled time stat for throttled
-	 * children". */
-	int throttle_count;
+	/* With CONFIG_CFS_BANDWIDTH, since 6.6, 677ea015f231 "sched: add throttled time stat for throttled children". */
 	__u64 throttled_clock_self;
 	__u64 throttled_clock_self_time;
+};
+
+/* With CONFIG_CFS_BANDWIDTH; the time is of 6.0, 64eaf50731ac "sched/fair: Decay task PELT values during wakeup
+ * migration". */
+struct cfs_rq___before_6_6 {
+	int throttle_count;
+	__u64 throttled_clock_pelt_time;
 };
 
 struct sched_entity {

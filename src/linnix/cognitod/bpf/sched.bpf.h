@@ -34,6 +34,33 @@ static __always_inline bool is_queued(struct task_struct *task)
 	return task->on_rq == TASK_ON_RQ_QUEUED && !is_delayed(task);
 }
 
+/* For how long a queue was throttled in all, by its own quota or one above it, up to the last time that ended. Before 6.6
+ * only PELT's clock tells, which is slower than the queue's while the processor is. */
+static __always_inline __u64 throttled_total(struct cfs_rq *queue)
+{
+	if (field_exists(struct cfs_rq, throttled_clock_self_time))
+		return ((struct cfs_rq *)stay_here(queue))->throttled_clock_self_time;
+	if (field_exists(struct cfs_rq___before_6_6, throttled_clock_pelt_time))
+		return ((struct cfs_rq___before_6_6 *)stay_here(queue))->throttled_clock_pelt_time;
+	return 0; /* no CONFIG_CFS_BANDWIDTH */
+}
+
+/* Since when it is; 0: it is not. Before 6.6 asked when one of its tasks is switched away, which is when it begins. */
+static __always_inline __u64 throttled_since(struct cfs_rq *queue, __u64 now)
+{
+	if (field_exists(struct cfs_rq, throttled_clock_self))
+		return ((struct cfs_rq *)stay_here(queue))->throttled_clock_self;
+	if (field_exists(struct cfs_rq___before_6_6, throttled_clock_pelt_time))
+		return ((struct cfs_rq___before_6_6 *)stay_here(queue))->throttle_count ? now : 0;
+	return 0;
+}
+
+/* Whether it is, or was since its total was `total`. */
+static __always_inline bool is_throttled(struct cfs_rq *queue, __u64 total)
+{
+	return throttled_total(queue) != total || throttled_since(queue, 1);
+}
+
 static __always_inline bool is_running_state(struct task_struct *task)
 {
 	if (field_exists(struct task_struct___before_5_14, state))

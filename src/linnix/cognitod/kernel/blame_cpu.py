@@ -41,6 +41,7 @@ CONTROL = np.dtype(
         ("begin_boot_ns", "<u8"),
         ("active", "<u4"),
         ("nr_slots", "<u4"),
+        ("nr_pairs", "<u4", (2,)),
     ]
 )
 LANE = np.dtype(
@@ -52,7 +53,7 @@ LANE = np.dtype(
         ("head", "<u4"),
         ("slot", "<u4"),
         ("many", "<u4"),
-        ("pad", "V4"),
+        ("crowd", "<u4"),
         ("waits", "<u8"),
         ("waited_ns", "<u8"),
         ("forgotten_ns", "<u8"),
@@ -158,7 +159,7 @@ class BlameCpu:
         for name in ("pairs_0", "pairs_1"):
             found.read_hash(found.map_fd(name), KEY, SUM, take=True)
         found.read_hash(found.map_fd("slot_of"), np.dtype("<u8"), np.dtype("<u4"), take=True)
-        control["active"] = control["nr_slots"] = 0
+        control["active"] = control["nr_slots"] = control["nr_pairs"] = 0
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._epoch += 1
         self._last_ns = time.monotonic_ns()
@@ -208,6 +209,7 @@ class BlameCpu:
         near = near[(near["task_ns"] > 0) | (near["stall_ns"] > 0)]  # a copy
         self._near[:, buffer] = _NONE
         keys, sums = found.read_hash(found.map_fd(f"pairs_{buffer}"), KEY, SUM, take=True)
+        control["nr_pairs"][buffer] = 0
         far = np.zeros(len(keys), PAIR)
         for part in (keys, sums):
             for name in part.dtype.names or ():
