@@ -8,8 +8,6 @@ programs with texts made to be slow to search can hold the daemon up: what there
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -44,8 +42,7 @@ class Redactor:
         self._cut = [pattern for name in CUT if name in groups for pattern in CUT[name]]
         self._programs = PROGRAMS if "programs" in groups else ()
         self._hints = HINTS if groups else ()
-        self._salt = os.urandom(16)
-        self._remembered: dict[bytes, bytes] = {}
+        self._remembered: dict[int, bytes] = {}
         self.unsearched = 0  # texts that were hidden whole
 
     def line(self, text: bytes, *, cut: bool = False) -> bytes:
@@ -90,7 +87,7 @@ class Redactor:
         return texts
 
     def _searched(self, text: bytes, cut: bool, deadline_ns: int) -> bytes:
-        digest = hashlib.blake2b(text, digest_size=16, key=self._salt, salt=b"cut" if cut else b"").digest()
+        digest = hash((text, cut))  # keyed, so that nobody can make two texts collide; and what it leads to is redacted
         known = self._remembered.get(digest)
         if known is None:
             if time.monotonic_ns() > deadline_ns:
