@@ -14,7 +14,7 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 
-from linnix.cognitod import metrics
+from linnix.cognitod import blaming, metrics
 from linnix.cognitod.api.app import build
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
@@ -22,6 +22,7 @@ from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Counters, K
 from linnix.cognitod.host.cgroup import Cgroups
 from linnix.cognitod.host.homes import Homes
 from linnix.cognitod.hub import Hub
+from linnix.cognitod.metrics.blame import BlameCollector
 from linnix.cognitod.model import Books, Sample, Snapshot
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
@@ -75,8 +76,9 @@ class World:
             read_counters=lambda: self.counters,
         )
         self.closing = asyncio.Event()
-        self.registry = metrics.build(self.pipeline)
-        self.apps = build(self.pipeline, self.config, closing=self.closing, registry=self.registry)
+        self.blame = blaming.keep(blaming.Chosen([], {}), self.pipeline.table, self.pipeline.homes)
+        self.registry = metrics.build(self.pipeline, BlameCollector(self.blame))
+        self.apps = build(self.pipeline, self.config, closing=self.closing, registry=self.registry, books=self.blame)
         self.seconds = 0
 
     def sample(self, *processes: Proc, books: Books | None = None, **totals: Any) -> None:
