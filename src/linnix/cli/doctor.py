@@ -48,6 +48,7 @@ def doctor(
     Exit code 0 when it can run here, if need be without eBPF; 1 when something it cannot do without is missing.
     """
     checks = [*_python(), *_kernel(), *_pressure(), *_cgroup2(), *_model(), *_disk(), *_ports(config, model_port)]
+    checks += _probes(config, model_port)
     usable = all(check.verdict != "fail" for check in checks)
     if as_json:
         print(json.dumps({"usable": usable, "checks": [asdict(check) for check in checks]}, indent=2))
@@ -60,11 +61,12 @@ def _show(checks: list[Check], colour: bool) -> None:
     from linnix.insight.render import clean
 
     paint = {"ok": "32", "warn": "33", "fail": "31"}
+    width = max(len(check.name) for check in checks)
     for check in checks:
         mark = f"\x1b[{paint[check.verdict]}m{check.verdict:<4}\x1b[0m" if colour else f"{check.verdict:<4}"
-        print(f"{mark}  {check.name:<13} {clean(check.detail)}")
+        print(f"{mark}  {check.name:<{width}} {clean(check.detail)}")
         if check.mend and check.verdict != "ok":
-            print(f"      {'':<13} → {clean(check.mend)}")
+            print(f"      {'':<{width}} → {clean(check.mend)}")
     count = {verdict: sum(check.verdict == verdict for check in checks) for verdict in paint}
     if count["fail"]:
         print(f"\nLinnix cannot run here yet: {count['fail']} of {len(checks)} checks failed.")
@@ -209,3 +211,36 @@ def _ports(config: Path | None, model_port: int) -> Iterator[Check]:
                     f"{service.name} cannot listen on {address}: {obstacle}",
                     "stop that process, or give another port (linnix up --help)",
                 )
+
+
+def _probes(config: Path | None, model_port: int) -> Iterator[Check]:
+    """The table of probes: of the daemon that runs, else what one would have, tried and taken back."""
+    from linnix.cli import _stack
+    from linnix.cli._errors import CommandError
+    from linnix.cli._service import fetch
+
+    try:
+        daemon = _stack.services(config, None, None, model_port, None)[0]
+    except CommandError:  # told by _ports
+        return
+    for url in (daemon.address.url, *(other.url for other in daemon.others)):  # the second one asks for no token
+        told = fetch(url + "/readyz")[1].get("probes")
+        if isinstance(told, dict):
+            for name, words in told.items():
+                state, _, reason = str(words).partition(": ")
+                yield _probe(str(name), state, reason, True)
+            return
+    from linnix.cognitod import blaming, instruments
+    from linnix.cognitod.config import load
+    from linnix.cognitod.host.cgroup import find_mount
+
+    settings, _warnings = load(config)
+    meters = blaming.choose(settings, find_mount())
+    for line in instruments.trial(settings, meters.engagements):
+        yield _probe(line.name, line.state, line.reason, False)
+
+
+def _probe(name: str, state: str, reason: str, running: bool) -> Check:
+    told = state if running else {"failed": "would fail"}.get(state, f"would be {state}")
+    detail = f"{told}: {reason}" if reason else told
+    return Check(f"probe {name}", "warn" if state == "failed" else "ok", detail, "docs/probes.md says what it needs")

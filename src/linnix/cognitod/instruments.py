@@ -6,14 +6,14 @@ those of blame has a line in the table, running or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from linnix.cognitod.config import Config
 from linnix.cognitod.events import Instrument, ProbeState
 from linnix.cognitod.host.blocked import Blocked, ProcFinder
 from linnix.cognitod.host.filesystems import Filesystems
-from linnix.cognitod.kernel import latency, probes
+from linnix.cognitod.kernel import KernelError, latency, open_sight, probes
 from linnix.cognitod.kernel.blocked import BlockedWalk
 from linnix.cognitod.kernel.oom import Ooms
 from linnix.cognitod.kernel.tcp import Tcp
@@ -70,5 +70,25 @@ def wanted(config: Config, name: str) -> bool:
 
 def _blocked(config: Config) -> Instrument:
     if config.runtime.bpf:
-        return Blocked(BlockedWalk(), ProcFinder(reason="no task iterator: process leaders only"))
-    return Blocked(ProcFinder(reason=NO_BPF))
+        return Blocked(BlockedWalk(), ProcFinder(reason="process leaders only, for want of the task iterator"))
+    return Blocked(ProcFinder(reason=f"process leaders only: {NO_BPF}"))
+
+
+def trial(config: Config, others: Iterable[Instrument] = ()) -> list[ProbeState]:
+    """The lines that the table would have here, by opening everything, the ``others`` too, and closing it again."""
+    chosen = choose(config)
+    lines: list[ProbeState] = []
+    if config.runtime.bpf:
+        try:
+            sight = open_sight()
+            lines += sight.states()
+            sight.close()
+        except KernelError as error:
+            lines += probes.unseen(error.reasons)
+    else:
+        lines += probes.unseen((NO_BPF,))
+    for instrument in (*others, *chosen.instruments):
+        instrument.open()
+        lines += instrument.states()
+        instrument.close()
+    return lines + chosen.unwanted

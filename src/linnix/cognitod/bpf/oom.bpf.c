@@ -92,7 +92,7 @@ static __always_inline void note_victim(struct linnix_oom *oom, struct task_stru
 {
 	struct task_struct *leader = peek(task, group_leader);
 	struct signal_struct *signal = peek(task, signal);
-	const struct cred *cred = peek(task, cred);
+	struct cred *cred = (void *)peek(task, cred);
 	kuid_t uid = peek(cred, uid);
 
 	oom->start_ns = peek(leader, start_boottime);
