@@ -47,6 +47,10 @@ from linnix.cognitod.snapshots import HostReader
 
 log = logging.getLogger(__name__)
 
+#: By then the ingest thread has loaded its programs, which takes memory that is free again afterwards.
+SETTLED_S = 10
+TIDY_S = 600
+
 BPF_IS_OFF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
 
 
@@ -180,8 +184,8 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         log.info("cognitod %s sees processes through %s, %d rules", __version__, sight.name, len(found))
         log.info("API on http://%s, metrics on http://%s", *_told(config))
         gc.collect()
-        heap.give_back()
         gc.freeze()  # what start-up made stays: later collections need not look at it
+        _give_back(loop, SETTLED_S)
 
         code = await over
 
@@ -193,6 +197,12 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         await asyncio.gather(servers.stop(), *files)
     log.info("stopped")
     return code
+
+
+def _give_back(loop: asyncio.AbstractEventLoop, again_s: float) -> None:
+    """Let go of what start-up needed, and then from time to time of what storms have left."""
+    heap.give_back()
+    loop.call_later(again_s, _give_back, loop, TIDY_S)
 
 
 @dataclass(frozen=True, slots=True)
