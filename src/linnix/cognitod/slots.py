@@ -27,7 +27,7 @@ from linnix.cognitod.trends import RssTrend, Sliding
 WINDOW_S = 10
 #: The kernel's upper bound of pid_max on 64 bits (include/linux/threads.h).
 PID_LIMIT = 1 << 22
-#: Exited processes kept at most: about 4 MB, and as much again if all of them exec'ed.
+#: Exited processes kept at most: about 5 MB, and nearly as much again if all of them exec'ed.
 MAX_EXITED = 8_192
 
 #: How many generations without an exec are gone back for what a process runs.
