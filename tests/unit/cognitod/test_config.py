@@ -276,3 +276,15 @@ def test_variables_of_the_original_are_read_or_named_as_dead() -> None:
 
     assert config.psi_paths == {"io": Path("/run/io")}
     assert warnings == ["RUST_LOG: has no effect: use --log-level or logging.level"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "always", "off"])
+def test_blame_is_switched_by_the_environment(mode: str) -> None:
+    config, warnings = load(None, {"LINNIX_BLAME": mode, "LINNIX_CONFIG": ""})
+    assert (config.blame.mode, warnings) == (mode, [])
+
+
+def test_a_mode_of_blame_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, {"LINNIX_BLAME": "sometimes"})
+    assert refused.value.problems == ("blame.mode: expected one of auto, always, off, found 'sometimes'",)
