@@ -323,7 +323,7 @@ static long visit_crowd(__u32 index, struct walk *walk)
 {
 	struct crowd *crowd = &walk->slices->crowds[walk->at & (CROWDS - 1)];
 	__u64 begin = walk->slices->crowds[(walk->at - 1) & (CROWDS - 1)].end;
-	struct slice who = {.cgroup = crowd->cgroup, .salt = crowd->cgroup};
+	struct slice who = {.cgroup = crowd->cgroup, .salt = crowd->cgroup, .pid = crowd->cgroup ? BLAME_CROWD : 0};
 
 	(void)index;
 	add_part(walk, &who, begin, crowd->end);
@@ -334,7 +334,7 @@ static long visit_crowd(__u32 index, struct walk *walk)
 }
 
 /* Charge the time from `from` to `to` to what ran then, or `part` of WHOLE of it. Where single processes would cost too
- * much, time or room, it is the crowd of a control group that ran: offender 0 of that group. Not static, so that the
+ * much, time or room, it is the crowd of a control group that ran. Not static, so that the
  * verifier looks at it once and not at every call. */
 __noinline int charge_runners(struct charge *charge, __u64 from, __u64 to, __u32 part)
 {
@@ -757,14 +757,14 @@ static __always_inline void begin_lane(struct blame_cpu *lane, struct slices *sl
 	lane->head++;
 	slice = &slices->at[lane->head & (SLICES - 1)];
 	slice->end = lane->begin; /* what ran before is of no interest: no wait reaches back behind the begin */
-	slice->pid = ~0u;
+	slice->pid = BLAME_CROWD;
 	lane->crowd++;
 	slices->crowds[lane->crowd & (CROWDS - 1)].end = lane->begin;
 	slices->crowds[lane->crowd & (CROWDS - 1)].cgroup = ~0ull;
 	open_slice(lane, slices, note, task->pid && has_threads(task));
 }
 
-/* Who ran is added up too: a group that neither waits nor runs on a CPU gives it no weight in the average. */
+/* Who ran is added up too, for PSI weighs CPUs by the time in which a group was not idle there. */
 static __always_inline void tell_run(struct blame_cpu *lane, const struct slice *slice, __u32 cpu, __u32 buffer, __u64 ns)
 {
 	struct charge charge = {.lane = cpu, .buffer = buffer, .cpu = cpu, .is_stall = true};
@@ -784,6 +784,21 @@ static __always_inline void tell_run(struct blame_cpu *lane, const struct slice 
 		charge.what = BLAME_PROCESS | BLAME_RAN;
 		add(&charge, near, lane, &nobody, ns);
 	}
+}
+
+/* So is who slept in iowait, for the same reason. */
+static __always_inline void tell_sleep(struct blame_cpu *lane, const struct note *note, __u32 cpu, __u32 buffer, __u64 ns)
+{
+	struct charge charge = {.lane = cpu, .buffer = buffer, .is_stall = true, .what = BLAME_CGROUP | BLAME_SLEPT};
+	struct blame_near *near = near_of(&charge);
+	struct slice nobody = {};
+
+	if (!near || !note->slot)
+		return;
+	charge.cpu = note->slept_cpu;
+	charge.victim = note->slot;
+	charge.victim_cgroup = note->cgroup;
+	add(&charge, near, lane, &nobody, ns);
 }
 
 SEC("tp_btf/sched_switch")
@@ -815,11 +830,19 @@ int handle_switch(__u64 *ctx)
 		tell_run(lane, &slices->at[lane->head & (SLICES - 1)], cpu, epoch->active & 1, now - lane->since);
 	lane->since = now;
 
-	if (prev->pid && !is_running_state(prev) && is_queued(prev)) {
-		/* preempted on its way to sleep: PSI has it waiting, sched_info has not */
-		note = note_of(prev, epoch);
-		if (note)
-			note->queued = now;
+	if (prev->pid && !is_running_state(prev)) {
+		bool is_waiting = is_queued(prev);
+
+		if (is_waiting || read_bits(prev, in_iowait)) {
+			note = note_of(prev, epoch);
+			if (note && is_waiting) {
+				/* preempted on its way to sleep: PSI has it waiting, sched_info has not */
+				note->queued = now;
+			} else if (note) {
+				note->slept = now;
+				note->slept_cpu = cpu;
+			}
+		}
 	}
 	if (throttled_since(prev->se.cfs_rq, now)) {
 		struct quota *quota = quota_of(prev->se.cfs_rq, epoch->epoch);
@@ -839,6 +862,10 @@ int handle_switch(__u64 *ctx)
 			lane->unmatched_ns += now - from;
 		open_slice(lane, slices, NULL, false);
 		return 0;
+	}
+	if (note->slept) {
+		tell_sleep(lane, note, cpu, epoch->active & 1, from > note->slept ? from - note->slept : 0);
+		note->slept = 0;
 	}
 	note->run_delay = next->sched_info.run_delay + (from ? now - from : 0);
 	if (!from)

@@ -20,10 +20,12 @@ enum blame_what {
 };
 
 #define BLAME_ANY_CPU 0xffff
+/* Processes of one control group that are not told apart. */
+#define BLAME_CROWD 0xffffffff
 
 struct blame_key {
 	__u32 victim;	/* pid or slot */
-	__u32 offender; /* pid; 0: nobody ran, or with an offender_cgroup: processes of that group that are not told apart */
+	__u32 offender; /* pid, 0: nobody ran; or BLAME_CROWD */
 	__u32 salt;	/* of the starts and control groups of both: pids come back, and processes move */
 	__u16 cpu;	/* where, for what is a union per CPU; else BLAME_ANY_CPU */
 	__u8 what;

@@ -184,8 +184,8 @@ class BlameCpu:
         pairs = self._take(found)
         counts = self._count()
         parents = self._parents(found)
-        rows = make_rows(pairs, parents)
         begin_ns, self._last_ns = self._last_ns, now_ns
+        rows = make_rows(pairs, parents, now_ns - begin_ns)
         self._refresh(found, now_ns)
         if len(parents) >= _SLOTS_FULL:
             self._begin(found)

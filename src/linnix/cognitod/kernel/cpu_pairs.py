@@ -49,18 +49,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def make_rows(pairs: Array, parents: Mapping[int, int]) -> Rows:
-    """Rows of dtype STALL from pairs of dtype PAIR; ``parents`` names the control group above each, 0 for none."""
-    is_pair = pairs["what"] & (RAN | SLEPT) == 0
-    waits, runs = pairs[is_pair], pairs[~is_pair]
-    shares = _shares(waits, runs, parents)
-    columns = [
-        (waits["what"] & CGROUP).astype(np.int64),
-        (waits["what"] & QUOTA).astype(np.int64),
-        *(waits[name].astype(np.int64) for name in ("victim", "victim_start_ns", "victim_cgroup")),
-        *(waits[name].astype(np.int64) for name in ("offender", "offender_start_ns", "offender_cgroup")),
-    ]
-    first, number = number_rows(*columns)
+def make_rows(pairs: Array, parents: Mapping[int, int], window_ns: int) -> Rows:
+    """Rows of dtype STALL from pairs of dtype PAIR, added up in ``window_ns``.
+
+    ``parents`` names the control group above each, 0 for none.
+    """
+    is_wait = pairs["what"] & (RAN | SLEPT) == 0
+    waits = pairs[is_wait]
+    shares = _shares(waits, pairs[~is_wait], parents, window_ns)
+    names = ("victim", "victim_start_ns", "victim_cgroup", "offender", "offender_start_ns", "offender_cgroup", "what")
+    first, number = number_rows(*(waits[name].astype(np.int64) for name in names))
     rows = np.zeros(len(first), STALL)
     of = waits[first]
     of_group = of["what"] & CGROUP != 0
@@ -71,67 +69,74 @@ def make_rows(pairs: Array, parents: Mapping[int, int]) -> Rows:
     rows["resource"] = RESOURCES.index("cpu")
     rows["level"] = np.where(of_group, CGROUP_LEVEL, PROCESS_LEVEL)
     rows["kind"] = np.where(of["what"] & QUOTA != 0, OWN_QUOTA, MEASURED)
-    rows["task_ns"] = _sum(number, waits["task_ns"].astype(np.float64), len(first)).astype(np.uint64)
-    rows["stall_ns"] = np.rint(_sum(number, waits["stall_ns"] * shares, len(first))).astype(np.uint64)
+    for name, amounts in (("task_ns", waits["task_ns"]), ("stall_ns", waits["stall_ns"] * shares)):
+        # exact: a second has 30 bits of the 53 that a double has
+        rows[name] = np.rint(np.bincount(number, weights=amounts, minlength=len(first)))
     return rows[(rows["task_ns"] > 0) | (rows["stall_ns"] > 0)]
 
 
-def _sum(number: Ints, amounts: Floats, count: int) -> Floats:
-    return np.bincount(number, weights=amounts, minlength=count)
-
-
-def _shares(waits: Array, runs: Array, parents: Mapping[int, int]) -> Floats:
+def _shares(waits: Array, used: Array, parents: Mapping[int, int], window_ns: int) -> Floats:
     """What each pair's CPU counts for in its victim's average; 1 where there is nothing to average."""
     shares = np.ones(len(waits))
     averaged = np.flatnonzero(waits["cpu"] != ANY_CPU)
     if not len(averaged):
         return shares
     pairs = waits[averaged]
-    busy: dict[tuple[int, int], dict[int, float]] = {}
-
-    def count(kind: int, victim: int, cpu: int, ns: float) -> None:
-        lanes = busy.setdefault((kind, victim), {})
-        lanes[cpu] = lanes.get(cpu, 0.0) + ns
-
-    slots = {}  # of control groups by id
-    for victim, cgroup in {(int(v), int(c)) for v, c in zip(*_of_groups(pairs), strict=True)}:
-        slots[cgroup] = victim
-    for run in runs:
-        kind = int(run["what"]) & CGROUP
-        if not kind:
-            count(0, int(run["victim"]), int(run["cpu"]), float(run["stall_ns"]))
-            continue
-        for group in lineage(int(run["victim_cgroup"]), parents):
-            if group in slots:
-                count(CGROUP, slots[group], int(run["cpu"]), float(run["stall_ns"]))
-    inside: dict[tuple[int, int], bool] = {}
-    for pair in pairs:
-        kind, victim, offender = int(pair["what"]) & CGROUP, int(pair["victim"]), int(pair["offender"])
-        if kind:
-            key = int(pair["victim_cgroup"]), int(pair["offender_cgroup"])
-            if key not in inside:
-                inside[key] = key[0] in lineage(key[1], parents)
-            is_own = inside[key]
+    victims, number = np.unique(_victims(pairs), return_inverse=True)
+    cpus = int(max(pairs["cpu"].max(), used["cpu"].max() if len(used) else 0)) + 1
+    busy = np.zeros(len(victims) * cpus)
+    # What a victim waited for itself is in the time that it ran.
+    is_own = (pairs["what"] & QUOTA == 0) & _is_own(pairs, parents)
+    np.add.at(busy, number * cpus + pairs["cpu"], np.where(is_own, 0, pairs["stall_ns"]))
+    of_group = pairs["what"] & CGROUP != 0
+    slots = dict(zip(pairs["victim_cgroup"][of_group].tolist(), pairs["victim"][of_group].tolist(), strict=True))
+    for use in used:
+        if use["what"] & CGROUP:
+            above = [slots[group] for group in lineage(int(use["victim_cgroup"]), parents) if group in slots]
+            keys = [_OF_GROUP | slot for slot in above]
         else:
-            is_own = victim == offender
-        if not is_own or int(pair["what"]) & QUOTA:  # else it is in the time the group ran
-            count(kind, victim, int(pair["cpu"]), float(pair["stall_ns"]))
-    for at, pair in zip(averaged.tolist(), pairs, strict=True):
-        lanes = busy.get((int(pair["what"]) & CGROUP, int(pair["victim"])), {})
-        if len(lanes) > 1:
-            shares[at] = lanes.get(int(pair["cpu"]), 0.0) / sum(lanes.values())
+            keys = [int(use["victim"])]
+        for at in np.searchsorted(victims, keys):
+            if at < len(victims) and victims[at] in keys:
+                busy[at * cpus + use["cpu"]] += use["stall_ns"]
+    weights = np.minimum(busy, window_ns).reshape(-1, cpus)
+    total = weights.sum(axis=1)[number]
+    mine = weights[number, pairs["cpu"]]
+    shares[averaged] = np.where(total > 0, mine / np.maximum(total, 1), 1)
     return shares
 
 
-def _of_groups(pairs: Array) -> tuple[list[int], list[int]]:
-    groups = pairs[pairs["what"] & CGROUP != 0]
-    return groups["victim"].tolist(), groups["victim_cgroup"].tolist()
+#: Slots of control groups and pids in one column.
+_OF_GROUP = 1 << 32
+
+
+def _victims(pairs: Array) -> Ints:
+    return pairs["victim"] + np.where(pairs["what"] & CGROUP != 0, np.int64(_OF_GROUP), np.int64(0))
+
+
+def _is_own(pairs: Array, parents: Mapping[int, int]) -> NDArray[np.bool_]:
+    """Whether the offender is part of the victim."""
+    found: NDArray[np.bool_] = pairs["victim"] == pairs["offender"]
+    groups = np.flatnonzero(pairs["what"] & CGROUP)
+    first, number = number_rows(
+        pairs["victim_cgroup"][groups].astype(np.int64), pairs["offender_cgroup"][groups].astype(np.int64)
+    )
+    inside = [
+        victim in lineage(offender, parents)
+        for victim, offender in zip(
+            pairs["victim_cgroup"][groups[first]].tolist(),
+            pairs["offender_cgroup"][groups[first]].tolist(),
+            strict=True,
+        )
+    ]
+    found[groups] = np.array(inside, bool)[number]
+    return found
 
 
 def lineage(cgroup: int, parents: Mapping[int, int]) -> list[int]:
     """The control group and all above it, up to but without the root."""
     found = []
-    while cgroup and cgroup in parents:
+    while cgroup in parents:
         found.append(cgroup)
         cgroup = parents[cgroup]
     return found
