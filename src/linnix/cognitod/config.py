@@ -14,6 +14,7 @@ import ipaddress
 import os
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     metrics_listen_addr: str = "127.0.0.1:9464"
 
 
+class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
+    """Where owners and labels of pods are asked for; their names are known without."""
+
+    api_url: str | None = None
+    token: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
+    node: str | None = None
+
+
 class Privacy(msgspec.Struct, frozen=True, kw_only=True):
     """What is hidden in command lines: the built-in groups of ``secret_shapes`` and more, less what may be shown."""
 
@@ -130,6 +141,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     reasoner: Reasoner = Reasoner()
     outputs: Outputs = Outputs()
+    kubernetes: Kubernetes = Kubernetes()
     privacy: Privacy = Privacy()
     probes: Probes = Probes()
     blame: Blame = Blame()
@@ -150,6 +162,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "rules": Rules,
     "reasoner": Reasoner,
     "outputs": Outputs,
+    "kubernetes": Kubernetes,
     "privacy": Privacy,
     "probes": Probes,
     "blame": Blame,
@@ -188,6 +201,9 @@ ENVIRONMENT: dict[str, str] = {
     "LINNIX_DATA_DIR": "runtime.data_dir",
     "LINNIX_BPF": "runtime.bpf",
     "LINNIX_BLAME": "blame.mode",
+    "K8S_API_URL": "kubernetes.api_url",
+    "K8S_TOKEN": "kubernetes.token",
+    "NODE_NAME": "kubernetes.node",
     "LLM_ENDPOINT": "reasoner.endpoint",
     "LLM_MODEL": "reasoner.model",
     "OPENAI_API_KEY": "reasoner.api_key",
@@ -200,6 +216,9 @@ PSI_ENVIRONMENT: dict[str, str] = {
     "LINNIX_PSI_IO_PATH": "io",
 }
 
+#: What Kubernetes puts into every container that may ask its API server.
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
 #: Names of optional probes, separated by commas, that are switched off.
 PROBES_OFF = "LINNIX_PROBES_OFF"
 
@@ -208,8 +227,6 @@ LEGACY_ENVIRONMENT: dict[str, str] = {
     "LINNIX_INCIDENT_DB": _LATER,
     "LINNIX_KERNEL_BTF": "has no effect: libbpf finds the kernel's type information by itself",
     "LINNIX_RSS_TRACE_BPF_PATH": "has no effect: memory is read from the task iterator",
-    "K8S_API_URL": _LATER,
-    "K8S_TOKEN": _LATER,
     "RUST_LOG": "has no effect: use --log-level or logging.level",
 }
 
@@ -248,6 +265,8 @@ def load(
             values[key] = _from_environment(variable, environ[variable].strip(), problems)
     values |= _probes_off(environ.get(PROBES_OFF, ""), problems)
     warnings += [f"{name}: {reason}" for name, reason in LEGACY_ENVIRONMENT.items() if environ.get(name, "").strip()]
+    if "kubernetes.api_url" not in values:
+        values |= _in_cluster(environ)
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
     document: dict[str, Any] = {}
     for key, value in values.items():
@@ -335,6 +354,18 @@ def _probes_off(names: str, problems: list[str]) -> dict[str, Any]:
     return {f"probes.{name}": False for name in wanted if name in known}
 
 
+def _in_cluster(environ: Mapping[str, str]) -> dict[str, Any]:
+    """How a container with a service account reaches the API server; nothing elsewhere."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host or not (SERVICE_ACCOUNT / "token").is_file():
+        return {}
+    return {
+        "kubernetes.api_url": f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        "kubernetes.token_file": str(SERVICE_ACCOUNT / "token"),
+        "kubernetes.ca_file": str(SERVICE_ACCOUNT / "ca.crt"),
+    }
+
+
 def _typed(key: str, value: Any) -> Any:
     """``value`` as its key wants it, a blank text as None where that is possible; ``ValueError`` says what is."""
     section, _, name = key.partition(".")
@@ -397,6 +428,8 @@ def check(config: Config) -> list[str]:
             )
     if not config.reasoner.endpoint.startswith(("http://", "https://")):
         problems.append(f"reasoner.endpoint: expected http:// or https://, found {config.reasoner.endpoint!r}")
+    if config.kubernetes.api_url is not None:
+        problems += _check_api_url(config.kubernetes)
     for key, patterns in (
         ("privacy.redact_patterns", config.privacy.redact_patterns),
         ("privacy.allow_patterns", config.privacy.allow_patterns),
@@ -411,6 +444,21 @@ def check(config: Config) -> list[str]:
             hint = _did_you_mean(_nearest(group, GROUPS))
             problems.append(f"privacy.redact_groups: expected of {', '.join(GROUPS)}, found {group!r}{hint}")
     return problems
+
+
+def _check_api_url(kubernetes: Kubernetes) -> list[str]:
+    url = kubernetes.api_url or ""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known:
+        return [f"kubernetes.api_url: expected http:// or https:// and a host, found {url!r}"]
+    secret = kubernetes.token or kubernetes.token_file
+    if parts.scheme == "http" and secret and not is_loopback(parts.hostname or ""):
+        return [f"kubernetes.api_url: {url} would send the token unencrypted: use https://"]
+    return []
 
 
 def parse_listen_addr(addr: str) -> tuple[str, int]:

@@ -30,7 +30,7 @@ from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import Instrument, Sight
 from linnix.cognitod.host import fallback
-from linnix.cognitod.host.homes import NO_CGROUP2
+from linnix.cognitod.host.homes import NO_CGROUP2, Cluster
 from linnix.cognitod.host.homes import find as find_homes
 from linnix.cognitod.hub import Hub
 from linnix.cognitod.ingest import Ingest
@@ -124,7 +124,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         sockets = _bind(config, stack)
         sight, degraded = choose_sight(config)
         stack.callback(sight.close)
-        homes, home_reader = find_homes()
+        homes, home_reader = find_homes(cluster=_cluster(config))
         degraded += () if homes.cgroups.mount else (NO_CGROUP2,)
         hub = Hub()
         host = HostReader(psi_paths=config.psi_paths)
@@ -203,6 +203,21 @@ def _give_back(loop: asyncio.AbstractEventLoop, again_s: float) -> None:
     """Let go of what start-up needed, and then from time to time of what storms have left."""
     heap.give_back()
     loop.call_later(again_s, _give_back, loop, TIDY_S)
+
+
+def _cluster(config: Config) -> Cluster | None:
+    """Who is asked for more about pods than their names, where the configuration names one and lets us out."""
+    wanted = config.kubernetes
+    if wanted.api_url is None or config.runtime.offline:
+        return None
+    from linnix.cognitod.host.kubernetes import Access, ApiServer  # an HTTP client: 2 MB that few hosts need
+
+    token_file = Path(wanted.token_file) if wanted.token_file else None
+    ca_file = Path(wanted.ca_file) if wanted.ca_file else None
+    node = wanted.node or socket.gethostname()
+    return ApiServer(
+        Access(url=wanted.api_url, node=node, token=wanted.token, token_file=token_file, ca_file=ca_file)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +31,8 @@ from linnix.cognitod.host.names import Container, Pod
 from linnix.cognitod.host.proc import PROC
 from linnix.cognitod.model import Home
 
-#: Processes read per sample: 20 us each.
-MAX_READS = 256
+#: Processes read per sample: 10 us each.
+MAX_READS = 1024
 #: A process is read again when it is so old: by then whoever started it has put it where it belongs.
 SETTLED_NS = 5 * 10**9
 #: And again after this time: processes are moved between groups, though seldom.
@@ -71,6 +73,7 @@ class HomeReading:
     pods: dict[str, Pod]
 
 
+@lru_cache(maxsize=256)  # most processes of a host share a few
 def dwelling(raw: bytes) -> Dwelling | None:
     """Where a process lives by its ``/proc/PID/cgroup``; None where that is empty.
 
@@ -148,16 +151,39 @@ class Homes:
         return number
 
 
+class Cluster(Protocol):
+    """Who knows more of pods than their names; ``kubernetes.ApiServer`` is one."""
+
+    def start(self) -> None:
+        """Begin to ask."""
+        ...
+
+    def stop(self) -> None:
+        """Ask no more."""
+        ...
+
+    def take(self) -> tuple[dict[str, Container], dict[str, Pod]]:
+        """What was answered since the last time: containers by id, pods by uid."""
+        ...
+
+    def states(self) -> tuple[ProbeState, ...]:
+        """Its line in the table of probes."""
+        ...
+
+
 class HomeReader:
     """The instrument that reads what ``Homes`` asks for, on the ingest thread."""
 
-    def __init__(self, homes: Homes, lookup: Lookup, proc: Path = PROC) -> None:
+    def __init__(self, homes: Homes, lookup: Lookup, proc: Path = PROC, cluster: Cluster | None = None) -> None:
+        self._cluster = cluster
         self._homes = homes
         self._lookup = lookup
         self._proc = proc
 
     def open(self) -> None:
-        """Nothing to open: every read opens its own file."""
+        """Every read opens its own file; only the API server, if there is one, has to be asked from now on."""
+        if self._cluster is not None:
+            self._cluster.start()
 
     def collect(self, now_ns: int) -> HomeReading | None:
         """Whatever was asked for since the last time and could be found."""
@@ -165,29 +191,37 @@ class HomeReader:
         pid, start_ns = pid[:MAX_READS], start_ns[:MAX_READS]
         read = [dwelling(read_bytes(self._proc / str(each) / "cgroup")) for each in pid.tolist()]
         named, pods = self._lookup.find(now_ns)
+        if self._cluster is not None:
+            told, owned = self._cluster.take()
+            named, pods = {**named, **told}, {**pods, **owned}
         if not read and not named and not pods:
             return None
         return HomeReading(pid=pid, start_ns=start_ns, dwellings=read, containers=named, pods=pods)
 
     def states(self) -> tuple[ProbeState, ...]:
-        """One line."""
+        """One line, and that of the API server."""
+        return (self._state(), *(self._cluster.states() if self._cluster is not None else ()))
+
+    def _state(self) -> ProbeState:
         sources = ["cgroup2"] if self._homes.cgroups.mount else []
         sources += ["/proc/PID/cgroup"] if self._homes.by_process else []
         what = "unit, container and pod of a process"
         if not sources:
-            return (ProbeState(name="homes", what=what, state="failed", reason="no cgroup hierarchy is mounted"),)
-        return (ProbeState(name="homes", what=f"{what}, from {' and '.join(sources)}"),)
+            return ProbeState(name="homes", what=what, state="failed", reason="no cgroup hierarchy is mounted")
+        return ProbeState(name="homes", what=f"{what}, from {' and '.join(sources)}")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Ask no more."""
+        if self._cluster is not None:
+            self._cluster.stop()
 
 
-def find(proc: Path = PROC, root: Path | None = None) -> tuple[Homes, HomeReader]:
+def find(proc: Path = PROC, root: Path | None = None, cluster: Cluster | None = None) -> tuple[Homes, HomeReader]:
     """Homes of the processes of ``proc``, and their reader. ``root``: where the host's files are."""
     mount = find_mount(proc)
     partly = mount is None or mount.stat().st_ino != ROOT_INODE
     homes = Homes(Cgroups(mount), by_process=partly or has_version_1(proc))
-    return homes, HomeReader(homes, Lookup(homes.cgroups.names.asked, root or host_root(proc)), proc)
+    return homes, HomeReader(homes, Lookup(homes.cgroups.names.asked, root or host_root(proc)), proc, cluster)
 
 
 _NOBODY: Processes = (np.zeros(0, np.uint32), np.zeros(0, np.uint64))

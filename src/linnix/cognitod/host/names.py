@@ -57,13 +57,19 @@ class Names:
         self._once: dict[str, None] = {}  # asked for, whatever came of it
 
     def learn(self, containers: Mapping[str, Container], pods: Mapping[str, Pod]) -> None:
-        """Take over what was found. Those that are gone keep their names."""
-        if any(self._containers.get(key) != value for key, value in containers.items()) or any(
-            self._pods.get(key) != value for key, value in pods.items()
-        ):
-            self.version += 1
+        """Take over what was found. Those that are gone keep their names, and a pod what is known beyond its name."""
+        fresh = {uid: pod for uid, pod in pods.items() if not self._richer(self._pods.get(uid), pod)}
+        changed = any(self._containers.get(key) != value for key, value in containers.items())
+        changed = changed or any(self._pods.get(uid) != pod for uid, pod in fresh.items())
+        self.version += int(changed)
         self._containers = dict([*{**self._containers, **containers}.items()][-MAX_NAMES:])
-        self._pods = dict([*{**self._pods, **pods}.items()][-MAX_NAMES:])
+        self._pods = dict([*{**self._pods, **fresh}.items()][-MAX_NAMES:])
+
+    @staticmethod
+    def _richer(known: Pod | None, pod: Pod) -> bool:
+        """Whether ``known`` is the same pod and came from the API server, and ``pod`` did not."""
+        same = known is not None and (known.namespace, known.name) == (pod.namespace, pod.name)
+        return same and known is not None and known.priority is not None and pod.priority is None
 
     def pod_uids(self, namespace: str, name: str) -> set[str]:
         """Uids of the pods of this name: one that was made anew has another."""
