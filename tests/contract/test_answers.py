@@ -11,7 +11,7 @@ import pytest
 from world import GIB, Proc, S, World
 
 from linnix.cognitod.config import Api, Config
-from linnix.cognitod.events import EXEC_TEXT, Kind
+from linnix.cognitod.events import EXEC_TEXT, Flood, Kind
 from linnix.cognitod.model import Books
 from linnix.insight import facts
 
@@ -255,7 +255,9 @@ def test_status_balances_its_books() -> None:
             "ring_fork": 1,
             "ring_exit": 0,
             "ring_exec_text": 5,
+            "flood": 0,
             "ingest_queue": 0,
+            "ingest_accounts": 0,
             "slow_subscribers": 0,
         },
     }
@@ -263,6 +265,26 @@ def test_status_balances_its_books() -> None:
     assert told["tables"]["processes_alive"] == 3
     assert told["tables"]["processes_exited"] == 1
     assert told["rss_bytes"] > told["pss_bytes"] > 0
+
+
+def test_status_names_who_floods_and_what_he_lost() -> None:
+    world = World()
+    world.counters.flood = {"exec": 0, "fork": 5, "exit": 3, "exec_text": 2, "account": 1}
+    world.counters.floods = (Flood(7, 1000, (0, 5, 3, 2, 1)),)
+    world.pipeline.queue_floods, world.pipeline.queue_dropped = {(7, 1000): 4}, 4
+    told = world.get("/status").json()
+    assert told["flooders"] == [
+        {
+            "cgroup_id": 7,
+            "cgroup": "/system.slice/app.service",
+            "unit": "app.service",
+            "uid": 1000,
+            "lost": {"fork": 5, "exit": 3, "exec_text": 2, "account": 1, "queue": 4},
+        }
+    ]
+    assert (told["coverage"]["lost"]["flood"], told["dropped_events_total"]) == (8, 12)
+    series = world.get("/metrics/prometheus").text
+    assert 'linnix_flood_lost_total{cgroup="/system.slice/app.service",uid="1000"} 15.0' in series
 
 
 def test_status_reconciles_forks_with_the_kernels_own_counter() -> None:

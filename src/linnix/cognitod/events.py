@@ -264,7 +264,8 @@ class Counters:
     ``threads`` counts thread creations, which are never forks; ``workers`` the tasks that the kernel makes for io_uring
     and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that were freed.
     ``flood`` is lost as well: attempted by groups that already held their share of a ring that was filling up; the
-    ``floods`` are these groups, as far as they are remembered. ``clocks`` is None before the first sample and without eBPF.
+    ``floods`` are these groups, as far as they are remembered. ``clocks`` is None before the first sample and without
+    eBPF.
     """
 
     produced: dict[str, int] = field(default_factory=dict)

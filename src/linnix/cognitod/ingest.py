@@ -1,8 +1,8 @@
 """The ingest thread: the only one that touches the kernel's memory.
 
 Owns the ``Sight`` while it runs, and the hand-over to the event loop. Refuses meaning: batches are redacted and passed
-on as they are. Invariant: drained = delivered + dropped + queued. The queue is bounded by events, and samples go
-through a latest-wins slot, so that a loop that is held up costs no memory.
+on as they are. Invariant: drained = delivered + dropped + queued. The queue is bounded by events, whose room
+``fairness`` shares out, and samples go through a latest-wins slot, so that a loop that is held up costs no memory.
 """
 
 from __future__ import annotations
@@ -11,22 +11,26 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from linnix.cognitod.events import EXEC_TEXT, Array, Batch, Instrument, Sight
+from linnix.cognitod.events import EXEC_TEXT, NO_ACCOUNTS, Array, Batch, Instrument, Sight
+from linnix.cognitod.fairness import Fairness, Group
 from linnix.cognitod.model import Books, Sample, Snapshot
 
 #: How long events may wait in the ring before they are drained.
 LATENCY_S = 0.05
 #: What does not wake this thread, such as final accounts, waits no longer than this, however rare samples are.
 LONGEST_S = 1.0
-#: Events that may wait for the event loop: a second of the fiercest storm, some 40 MB with their texts.
-MAX_QUEUED = 131_072
+#: Events that may wait for the event loop, and likewise final accounts: some 25 MB with texts.
+MAX_QUEUED = 65_536
+#: Groups whose losses in the queue are told one by one.
+MAX_FLOODS = 64
 
 #: Readings of instruments that may wait for the event loop.
 MAX_READINGS = 256
@@ -40,10 +44,26 @@ def _no_books() -> None:
     return None
 
 
+@dataclass(slots=True)
+class _Passed:
+    """How much has passed one end of the queue."""
+
+    batches: int = 0
+    events: int = 0
+    accounts: int = 0
+
+    def add(self, batch: Batch) -> None:
+        self.batches += 1
+        self.events += len(batch.events)
+        self.accounts += len(batch.accounts)
+
+
 class Receiver(Protocol):
     """Takes what was seen, on the event loop's thread; the pipeline is one."""
 
-    queue_dropped: int
+    queue_dropped: int  # events
+    queue_floods: Mapping[Group, int]  # those of them whose group is known
+    accounts_dropped: int
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
         """A drained batch."""
@@ -90,13 +110,16 @@ class Ingest:
         self._readings: deque[object] = deque(maxlen=MAX_READINGS)
         self._batches: deque[Batch] = deque()
         self._sample: Sample | None = None
-        self._put = 0  # events queued ever; only the ingest thread writes it
-        self._taken = 0  # events taken off ever; only the loop's thread writes it
+        self._put = _Passed()  # queued ever; only the ingest thread writes it
+        self._taken = _Passed()  # taken off ever; only the loop's thread writes it
         self._scheduled = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+        self._fairness = Fairness(max_queued)
         self.drained = 0
         self.dropped = 0
+        self.floods: Mapping[Group, int] = {}
+        self.accounts_dropped = 0
 
     def start(self) -> None:
         """Begin to drain and to sample."""
@@ -175,13 +198,28 @@ class Ingest:
         if not events and not len(batch.texts) and not len(batch.accounts):
             return False
         self.drained += events
-        if self._put - self._taken + events > self._max_queued:
-            self.dropped += events
-            return True
-        self._put += events
-        self._batches.append(Batch(batch.events, self._redact(batch.texts), batch.accounts))
+        batch = self._fit(batch)
+        self._put.add(batch)
+        self._batches.append(replace(batch, texts=self._redact(batch.texts)))
         self._schedule()
         return True
+
+    def _fit(self, batch: Batch) -> Batch:
+        """What of a batch finds room in the queue. The rest is counted."""
+        events, accounts = batch.events, batch.accounts
+        waiting = self._put.events - self._taken.events
+        self._fairness.leave(self._taken.batches)
+        may, away = self._fairness.admit(events, self._put.batches, waiting)
+        if may is not None:
+            self.dropped += sum(away.values())
+            named = Counter(self.floods) + away
+            self.floods = dict(named.most_common(MAX_FLOODS))
+            lost = events["text_seq"][~may]
+            batch = replace(batch, events=events[may], texts=batch.texts[~np.isin(batch.texts["seq"], lost[lost > 0])])
+        if self._put.accounts - self._taken.accounts + len(accounts) > self._max_queued:
+            self.accounts_dropped += len(accounts)
+            batch = replace(batch, accounts=NO_ACCOUNTS)
+        return batch
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -196,10 +234,12 @@ class Ingest:
         """On the loop's thread: everything queued, batches first, since a sample is younger than what it follows."""
         self._scheduled = False
         self._receiver.queue_dropped = self.dropped
+        self._receiver.queue_floods = self.floods
+        self._receiver.accounts_dropped = self.accounts_dropped
         try:
             while self._batches:
                 batch = self._batches.popleft()
-                self._taken += len(batch.events)
+                self._taken.add(batch)
                 self._receiver.on_batch(batch, time.monotonic_ns())
             while self._readings:
                 self._receiver.on_reading(self._readings.popleft())

@@ -212,6 +212,15 @@ def _events(lost: Mapping[str, int]) -> int:
     return sum(count for kind, count in lost.items() if kind not in _NO_EVENTS)
 
 
+@dataclass(frozen=True, slots=True)
+class Flooder:
+    """A cgroup and a user that attempted more than their share of what had room, and lost the rest."""
+
+    cgroup_id: int
+    uid: int  # who answers: of the ids of a user namespace, who made it
+    lost: Mapping[str, int]  # by kind of the books, and "queue"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
     """Events that did not get through, by cause, since start."""
@@ -219,6 +228,7 @@ class Losses:
     ring: Mapping[str, int]  # the kernel found no room; by kind: exec fork exit exec_text account
     flood: Mapping[str, int]  # as `ring`: whoever attempted it held its share of the ring already
     queue: int  # the event loop did not keep up with the ingest thread
+    accounts: int  # likewise, final accounts
     subscribers: int  # slow listeners, summed over them
 
     @property
@@ -232,6 +242,7 @@ class Losses:
         return {f"ring_{kind}": lost for kind, lost in self.ring.items()} | {
             "flood": _events(self.flood),
             "ingest_queue": self.queue,
+            "ingest_accounts": self.accounts,
             "slow_subscribers": self.subscribers,
         }
 

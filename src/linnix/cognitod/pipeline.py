@@ -22,6 +22,7 @@ from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
+from linnix.cognitod.floods import Floods
 from linnix.cognitod.history import History
 from linnix.cognitod.host.cgroup import Cgroups
 from linnix.cognitod.host.homes import AGAIN_NS, SETTLED_NS, HomeReading, Homes
@@ -32,6 +33,7 @@ from linnix.cognitod.model import (
     Activity,
     Alert,
     Finding,
+    Flooder,
     Frames,
     Home,
     Losses,
@@ -87,8 +89,11 @@ class Pipeline:
         self.history = History()
         self.events_total = 0
         self.queue_dropped = 0
+        self.queue_floods: Mapping[tuple[int, int], int] = {}
+        self.accounts_dropped = 0
         self.samples_total = 0
         self.ledger = Ledger()
+        self._floods = Floods()
         self._gate = gate
         self._read_counters = read_counters
         self._on_alert = on_alert
@@ -110,8 +115,16 @@ class Pipeline:
             ring=dict(counters.lost),
             flood=dict(counters.flood),
             queue=self.queue_dropped,
+            accounts=self.accounts_dropped,
             subscribers=self.hub.dropped,
         )
+
+    def flooders(self) -> list[Flooder]:
+        """Who lost events by attempting more than a share, who lost most first."""
+        floods = self.counters.floods
+        if floods or self.queue_floods:
+            self._floods.take(floods, self.queue_floods)
+        return self._floods.flooders()
 
     def place(self, cgroup_id: int, number: int = 0) -> Home:
         """Where whoever is in this group lives; ``number`` is ROW's ``home`` or that of Frames."""
@@ -170,6 +183,7 @@ class Pipeline:
         self.samples_total += 1
         if sample.books is not None:
             self.ledger.add(sample.books)
+        self.flooders()  # before the kernel forgets them
         self.table.sample(
             sample.rows,
             now_ns,

@@ -94,7 +94,8 @@ def test_a_window_in_which_cores_came_or_went_says_nothing() -> None:
 def test_births_are_counted_between_readings_that_belong_together() -> None:
     ledger = Ledger()
     assert ledger.births() is None
-    for at, (processes, forks, together) in enumerate([(90, 3, False), (100, 10, True), (130, 31, True), (140, 38, False)]):
+    read = [(90, 3, False), (100, 10, True), (130, 31, True), (140, 38, False)]
+    for at, (processes, forks, together) in enumerate(read):
         ledger.add(
             replace(ZERO, at_ns=at * S, processes=processes, forks=forks, threads=at, workers=at, together=together)
         )

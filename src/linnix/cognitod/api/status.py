@@ -16,7 +16,7 @@ from linnix.cognitod.api import sights, wire
 from linnix.cognitod.api.context import BTF, Context, context
 from linnix.cognitod.api.errors import Json
 from linnix.cognitod.events import Kind
-from linnix.cognitod.model import Losses, Rows, text
+from linnix.cognitod.model import Flooder, Losses, Rows, text
 
 TOP = 5
 
@@ -69,6 +69,17 @@ def _conservation(here: Context) -> wire.Conservation | None:
     )
 
 
+def _flooder(here: Context, flooder: Flooder) -> wire.Flooder:
+    home = here.pipeline.place(flooder.cgroup_id)
+    return wire.Flooder(
+        cgroup_id=flooder.cgroup_id,
+        cgroup=home.cgroup,
+        unit=home.unit,
+        uid=flooder.uid,
+        lost=dict(flooder.lost),
+    )
+
+
 def _top(living: Rows, column: str) -> Rows:
     chosen: Rows = living[np.argsort(living[column], kind="stable")[::-1][:TOP]]
     return chosen
@@ -118,6 +129,7 @@ async def status(request: Request) -> Response:
         coverage=_coverage(here, losses),
         fork_books=_fork_books(here),
         conservation=_conservation(here),
+        flooders=[_flooder(here, each) for each in here.pipeline.flooders()[:TOP]],
         tables=wire.Tables(
             processes=len(table),
             processes_alive=len(living),

@@ -2,7 +2,7 @@
 
 Owns the names, types and labels of every series. Refuses to measure: it reads counters that the parts keep anyway, and
 the daemon's own size; a scrape walks no process. Invariant: label values come from closed sets (causes, kinds,
-resources) or from the daemon's own start, so the number of series is bounded.
+resources) or from the daemon's own start, so the number of series is bounded; of flooders the first are named.
 
 The first families are the original's, so that its dashboards find them; those of stall attribution are in ``blame``.
 ``rate_limited`` and ``perf_poll_errors`` stay 0: nothing is capped, nothing polls.
@@ -26,6 +26,8 @@ _BTF = Path("/sys/kernel/btf/vmlinux")
 #: ``linnix_rss_probe_mode``: the original's numbers
 _RSS_DISABLED, _RSS_MM = 0, 2
 _EVENT_TYPES = 8
+#: Series of ``linnix_flood_lost_total``, beside the one of all others.
+MAX_FLOODERS = 16
 
 #: resource, scope and where in the snapshot
 _PRESSURE = (
@@ -101,10 +103,28 @@ class PipelineCollector(Collector):
         for cause, count in pipeline.losses().by_cause.items():
             lost.add_metric([cause], count)
         yield lost
+        yield self._flooders()
         yield _counter("linnix_threads_created_total", "Threads created; never counted as forks", counters.threads)
         yield _counter("linnix_short_jobs_total", "Processes that lived less than a second", totals.short_jobs)
         yield _counter("linnix_failed_exits_total", "Exits with a code or by a signal", totals.failed_exits)
         yield _counter("linnix_exits_missed_total", "Processes gone without an exit event", totals.missed_exits)
+
+    def _flooders(self) -> Metric:
+        family = CounterMetricFamily(
+            "linnix_flood_lost_total",
+            "Events, texts and accounts lost to those who attempted more than their share",
+            labels=["cgroup", "uid"],
+        )
+        losses = self._pipeline.losses()
+        rest = sum(losses.flood.values()) + losses.queue
+        for flooder in self._pipeline.flooders()[:MAX_FLOODERS]:
+            lost = sum(flooder.lost.values())
+            name = self._pipeline.place(flooder.cgroup_id).cgroup or str(flooder.cgroup_id)
+            family.add_metric([name, str(flooder.uid)], lost)
+            rest -= lost
+        if rest > 0:  # of those that are not named, or no longer
+            family.add_metric(["other", "other"], rest)
+        return family
 
     def _sight(self) -> Iterator[Metric]:
         pipeline = self._pipeline

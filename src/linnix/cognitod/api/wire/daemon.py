@@ -124,8 +124,8 @@ class ForkBooks(msgspec.Struct, kw_only=True):
     """Births against the kernel's own ``processes`` counter, between the first and the last sample at which nobody was
     born while the counters were read.
 
-    ``workers`` are the tasks that the kernel makes for io_uring and vhost. ``unexplained`` is what is left: not 0 when a
-    CPU was brought up (its idle task is counted) or a clone was under way at one of the two readings.
+    ``workers`` are the tasks that the kernel makes for io_uring and vhost. ``unexplained`` is what is left: not 0 when
+    a CPU was brought up (its idle task is counted) or a clone was under way at one of the two readings.
     """
 
     kernel_processes_delta: int
@@ -150,6 +150,20 @@ class Conservation(msgspec.Struct, kw_only=True):
     expected_ns: int
     error_pct: float | None
     holds: bool | None
+
+
+class Flooder(msgspec.Struct, kw_only=True):
+    """A cgroup and a user whose excess was not taken in, so that there was room for everybody else.
+
+    ``lost`` is by kind, as in ``coverage``; ``queue`` is what was turned away behind the rings. ``uid`` is who answers:
+    of the ids of a user namespace, the user who made it.
+    """
+
+    cgroup_id: int
+    cgroup: str | None
+    unit: str | None
+    uid: int
+    lost: dict[str, int]
 
 
 class Tables(msgspec.Struct, kw_only=True):
@@ -195,6 +209,7 @@ class Status(msgspec.Struct, kw_only=True):
     coverage: Coverage
     fork_books: ForkBooks | None
     conservation: Conservation | None
+    flooders: list[Flooder]
     tables: Tables
     subscribers: int
     probe_table: ProbeTable
