@@ -18,14 +18,17 @@ from linnix.cognitod import blaming, metrics
 from linnix.cognitod.api.app import build
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
-from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Counters, Kind
+from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Counters, Kind, ProbeState
 from linnix.cognitod.host.cgroup import Cgroups
 from linnix.cognitod.host.homes import Homes
 from linnix.cognitod.hub import Hub
+from linnix.cognitod.kernel import probes
 from linnix.cognitod.metrics.blame import BlameCollector
+from linnix.cognitod.metrics.sights import SightsCollector
 from linnix.cognitod.model import Books, Sample, Snapshot
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
+from linnix.cognitod.sights import Sights
 
 GIB = 1 << 30
 S = 10**9
@@ -58,6 +61,7 @@ class World:
     degraded: tuple[str, ...] = ()
     queue: int = 65_536
     now_ns: int = 1000 * S
+    probe_lines: tuple[ProbeState, ...] = ()
 
     def __post_init__(self) -> None:
         self.counters = Counters(produced=dict.fromkeys(("exec", "fork", "exit", "exec_text"), 0))
@@ -77,9 +81,31 @@ class World:
         )
         self.closing = asyncio.Event()
         self.blame = blaming.keep(blaming.Chosen([], {}), self.pipeline.table, self.pipeline.homes)
-        self.registry = metrics.build(self.pipeline, BlameCollector(self.blame))
-        self.apps = build(self.pipeline, self.config, closing=self.closing, registry=self.registry, books=self.blame)
+        self.sights = Sights(
+            wall=lambda: 1_764_000_000.0 + self.seconds,
+            clock=lambda: self.now_ns,
+            tell=lambda finding: self.pipeline.raise_alert(finding, self.now_ns),
+        )
+        self.probes = probes.Table(lambda: self.probe_lines)
+        self.registry = metrics.build(
+            self.pipeline,
+            BlameCollector(self.blame),
+            SightsCollector(self.sights, self.probes, self.pipeline.place),
+        )
+        self.apps = build(
+            self.pipeline,
+            self.config,
+            closing=self.closing,
+            registry=self.registry,
+            books=self.blame,
+            seen=self.sights,
+            probes=self.probes,
+        )
         self.seconds = 0
+
+    def see(self, reading: object) -> None:
+        """An optional probe told something."""
+        self.sights.receivers[type(reading)](reading)
 
     def sample(self, *processes: Proc, books: Books | None = None, **totals: Any) -> None:
         """A second passes, and these are the processes of the host."""

@@ -5,6 +5,7 @@
  */
 #include "linnix_core.bpf.h"
 #include "event.h"
+#include "sights.h"
 
 struct linnix_event layout_event;
 struct linnix_exec_text layout_exec_text;
@@ -15,3 +16,4 @@ struct linnix_idle layout_idle;
 struct linnix_flood_key layout_flood_key;
 struct linnix_flood layout_flood;
 struct linnix_books layout_books;
+struct linnix_blocked layout_blocked;
