@@ -210,7 +210,7 @@ def _cluster(config: Config) -> Cluster | None:
     wanted = config.kubernetes
     if wanted.api_url is None or config.runtime.offline:
         return None
-    from linnix.cognitod.host.kubernetes import Access, ApiServer  # an HTTP client: 2 MB that few hosts need
+    from linnix.cognitod.host.kubernetes import Access, ApiServer  # an HTTP client that few hosts need
 
     token_file = Path(wanted.token_file) if wanted.token_file else None
     ca_file = Path(wanted.ca_file) if wanted.ca_file else None
