@@ -17,6 +17,7 @@ from world import Proc, S, World
 from linnix.cognitod.blame.meter import BlameReading
 from linnix.cognitod.host.waiting import Waiting
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL, STALL, StallReading
+from linnix.insight import facts
 
 MS = 10**6
 APP, HOG = 7, 8
@@ -319,6 +320,22 @@ def test_pod_and_namespace_are_required(stalled: Stalled, query: str) -> None:
 def test_bounds_of_attribution_are_the_originals(stalled: Stalled, query: str, bounds: tuple[int, int, int]) -> None:
     told = stalled.ask("?pod=a&namespace=b" + query, path="/attribution")
     assert (told["from"], told["to"], told["window_minutes"]) == bounds
+
+
+def test_facts_name_who_made_whom_wait_by_their_short_ids(stalled: Stalled) -> None:
+    told = facts.decode(stalled.get("/facts").content)
+    ids = {process.pid: process.id for process in told.processes}
+    assert told.blame == (
+        facts.Blame(id="B1", resource="cpu", victim=ids[10], offender=ids[20], task_ms=3000.0, share=1.0),
+    )
+    assert stalled.get("/facts").content == stalled.get("/facts").content
+
+
+def test_facts_blame_nobody_for_what_is_over(stalled: Stalled) -> None:
+    stalled.stall(last=True)
+    for _ in range(12):
+        stalled._sample()
+    assert facts.decode(stalled.get("/facts").content).blame == ()
 
 
 PARAMETERS = ["resource", "by", "victim", "from", "to", "top", "run", "pod", "namespace", "window", "max_id", "event"]
