@@ -203,7 +203,7 @@ class Slots:
         self.totals.missed_exits -= len(wrong)
 
     def _text_handles(self, slots: Index) -> Index:
-        """Handles of what these run: their own exec's text, else that of the forebear they are copies of; -1 unknown."""
+        """Handles of what these run: of their own exec, else of that of the forebear they are copies of; -1 unknown."""
         rows, at, handles = self._rows, slots.copy(), self._texts.handles(slots)
         asking = np.flatnonzero((handles < 0) & (rows["exec_ns"][at] == 0))
         for _ in range(_FOREBEARS):
