@@ -29,9 +29,7 @@ CHUNK = 1000
 _ABOVE = re.compile(r"(cpu_pct|mem_pct)>([0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _NAMED = re.compile(r"comm=(.+)", re.DOTALL)
 _LIVES = re.compile(rf"({'|'.join(where.KEYS)})=(.+)", re.DOTALL)
-_SHAPES = (
-    "cpu_pct>N, mem_pct>N, comm=NAME, unit=NAME, cgroup=PATH, container=ID, pod=NAMESPACE/NAME or namespace=NAME"
-)
+_SHAPES = "cpu_pct>N, mem_pct>N, comm=NAME, unit=NAME, cgroup=PATH, container=ID, pod=NAMESPACE/NAME or namespace=NAME"
 #: sort key → column and whether a larger value of the key is a larger value of the column
 _SORTS = {
     "cpu_pct": ("cpu_pct", True),

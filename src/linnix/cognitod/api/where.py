@@ -28,8 +28,9 @@ def test(key: str, value: str) -> Callable[[Home], bool]:
             return lambda home: home.cgroup is not None and (home.cgroup == path or home.cgroup.startswith(below))
         case "container":
             begins = value if len(value) >= MIN_ID else None
-            return lambda home: home.container is not None and (
-                home.container_name == value or (begins is not None and home.container.startswith(begins))
+            return lambda home: (
+                home.container is not None
+                and (home.container_name == value or (begins is not None and home.container.startswith(begins)))
             )
         case "pod":
             namespace, slash, name = value.partition("/")
