@@ -65,18 +65,18 @@ struct linnix_exec_text {
 /* What a process used in all, told when the kernel frees it. Travels in a ring of its own. */
 struct linnix_account {
 	__u64 start_ns;
-	__u64 cpu_ns;	    /* se.sum_exec_runtime of all its threads, to their last instruction */
-	__u64 utime_ns;	    /* by ticks; user space scales the two to cpu_ns, as the kernel does for wait4(2) */
+	__u64 cpu_ns;	/* se.sum_exec_runtime of all its threads, to their last instruction */
+	__u64 utime_ns; /* by ticks; user space scales the two to cpu_ns, as the kernel does for wait4(2) */
 	__u64 stime_ns;
 	__u64 run_delay_ns; /* sched_info.run_delay of all threads that died while we watched */
 	__u64 nvcsw;
 	__u64 nivcsw;
 	__u64 min_flt;
 	__u64 maj_flt;
-	__u64 read_bytes;   /* task_io_accounting: from and, when dirtied, to block devices */
+	__u64 read_bytes; /* task_io_accounting: from and, when dirtied, to block devices */
 	__u64 write_bytes;
 	__u32 pid;
-	__u32 threads;	    /* how many threads it had, one after another included, of those that died while we watched */
+	__u32 threads; /* how many threads it had, one after another included, of those that died while we watched */
 };
 
 /* One thread as the task iterator sees it: its own counters and, in the record of the leader, those of the threads
@@ -158,9 +158,9 @@ struct linnix_books {
 	__u64 produced[LINNIX_KINDS]; /* by enum linnix_kind */
 	__u64 lost[LINNIX_KINDS];
 	__u64 flood[LINNIX_KINDS]; /* lost as well, because their group already held its share of the ring */
-	__u64 threads;	     /* born by clone(2) into the group of their parent */
-	__u64 workers;	     /* born by the kernel for io_uring and vhost, which no fork event tells of */
-	__u64 buried_run_ns; /* se.sum_exec_runtime of every task freed, kernel threads included */
+	__u64 threads;		   /* born by clone(2) into the group of their parent */
+	__u64 workers;		   /* born by the kernel for io_uring and vhost, which no fork event tells of */
+	__u64 buried_run_ns;	   /* se.sum_exec_runtime of every task freed, kernel threads included */
 };
 
 #endif

@@ -38,7 +38,9 @@ static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 /* 0 where the kernel keeps none. */
 static __always_inline __u64 task_run_delay_ns(struct task_struct *task)
 {
-	return field_exists(struct task_struct, sched_info) ? ((struct task_struct *)stay_here(task))->sched_info.run_delay : 0;
+	return field_exists(struct task_struct, sched_info)
+		       ? ((struct task_struct *)stay_here(task))->sched_info.run_delay
+		       : 0;
 }
 
 static __always_inline __u64 signal_read_bytes(struct signal_struct *signal)
