@@ -213,21 +213,26 @@ class Table(Slots):
         replaced = holder[fresh & (holder >= 0)]
         slots = np.where(held_start == rows["start_ns"], holder, -1)
         made = slots[fresh] = self._add(rows["pid"][fresh], rows["start_ns"][fresh])
-        self._by_pid[rows["pid"][fresh]] = made + 1
         self._conclude_exits(replaced, now_ns)
-        self._rows["preexisting"][made] = self._samples == 1
-        self._rows["last_ts_ns"][made] = now_ns
-        self.totals.missed_forks += len(made) if self._samples > 1 else 0
+        if len(made):
+            self._by_pid[rows["pid"][fresh]] = made + 1
+            self._rows["preexisting"][made] = self._samples == 1
+            self._rows["last_ts_ns"][made] = now_ns
+            self.totals.missed_forks += len(made) if self._samples > 1 else 0
 
-        rows, slots = rows.compress(slots >= 0), slots[slots >= 0]
+        if not (known := slots >= 0).all():
+            rows, slots = rows.compress(known), slots[known]
         self._hidden["seen"][slots] = self._samples
         self._revive(slots)
+        told, at = rows, slots
         living = self._rows["alive"][slots]
         zombies = slots[~living & (rows["state"] == b"Z")]
         self._rows["state"][zombies] = b"Z"
-        self._usage(slots[living], rows.compress(living), now_ns, mem_total_bytes, swap_total_bytes)
+        if not living.all():
+            rows, slots = rows.compress(living), slots[living]
+        self._usage(slots, rows, now_ns, mem_total_bytes, swap_total_bytes)
         if len(made):
-            self._own_and_parents(made, rows.compress(np.isin(slots, made)))
+            self._own_and_parents(made, told.compress(np.isin(at, made)))
         self._take_texts(texts, np.full(len(texts), -1, np.intp))
 
         top = self._slots.top
@@ -235,7 +240,8 @@ class Table(Slots):
         # Absent once may mean that its exit event is still in the ring; absent twice means that there was none.
         absent = hidden["used"] & (hidden["seen"] + 2 <= self._samples) & (kept["first_ns"] < now_ns)
         self._conclude_exits(np.flatnonzero(absent & kept["alive"]), now_ns)
-        kept["state"][absent & (kept["state"] == b"Z")] = b"X"
+        if absent.any():
+            kept["state"][absent & (kept["state"] == b"Z")] = b"X"
         if self._advance(now_ns):
             self._refresh_windows(slice(0, top))
 

@@ -90,6 +90,8 @@ class Slots:
         self.totals = Totals()
 
     def _add(self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64]) -> Index:
+        if not len(pid):
+            return np.zeros(0, np.intp)
         slots = self._slots.take(len(pid))
         while self._slots.top > len(self._rows):
             self._grow()
@@ -159,9 +161,7 @@ class Slots:
         self._hidden["home_ns"][slots] = now_ns
         self._rows["home"][slots[homes > 0]] = homes[homes > 0]
 
-    def unhoused(
-        self, now_ns: int, settled_ns: int, again_ns: int
-    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    def unhoused(self, now_ns: int, settled_ns: int, again_ns: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """Pid and start of the living whose home is to be read: never read, or not since they were ``settled_ns`` old,
         or not for ``again_ns``; those that were read longest ago come first.
         """
@@ -188,6 +188,8 @@ class Slots:
 
     def _conclude_exits(self, slots: Index, exit_ns: NDArray[np.uint64] | int) -> None:
         """Those of ``slots`` that still live have exited without an event."""
+        if not len(slots):
+            return
         living = self._rows["alive"][slots]
         self._bury(slots[living], exit_ns[living] if isinstance(exit_ns, np.ndarray) else exit_ns)
         self._hidden["assumed"][slots[living]] = True
@@ -196,6 +198,8 @@ class Slots:
     def _revive(self, slots: Index) -> None:
         """Word came from processes whose exit had been concluded."""
         wrong = slots[self._hidden["assumed"][slots]]
+        if not len(wrong):
+            return
         self._hidden["assumed"][wrong] = False
         self._rows["alive"][wrong] = True
         self._rows["exit_ns"][wrong] = 0

@@ -163,14 +163,16 @@ class BpfSight:
 
     def _read_books(self) -> Counters:
         cpus = np.frombuffer(self._lifecycle.read_per_cpu(self._books, 0, BOOKS.itemsize), BOOKS)
-        flood = dict(zip(BOOK_KINDS, cpus["flood"].sum(axis=0).tolist(), strict=True))
+        # All of them are 64-bit numbers: one sum over CPUs, three times a second.
+        whole = cpus.view("<u8").reshape(len(cpus), -1).sum(axis=0, keepdims=True).view(BOOKS)[0, 0]
+        flood = dict(zip(BOOK_KINDS, whole["flood"].tolist(), strict=True))
         return Counters(
-            produced=dict(zip(BOOK_KINDS, cpus["produced"].sum(axis=0).tolist(), strict=True)),
-            lost=dict(zip(BOOK_KINDS, cpus["lost"].sum(axis=0).tolist(), strict=True)),
+            produced=dict(zip(BOOK_KINDS, whole["produced"].tolist(), strict=True)),
+            lost=dict(zip(BOOK_KINDS, whole["lost"].tolist(), strict=True)),
             lost_per_cpu=dict(zip(BOOK_KINDS, cpus["lost"].T.tolist(), strict=True)),
-            threads=int(cpus["threads"].sum()),
-            workers=int(cpus["workers"].sum()),
-            buried_run_ns=int(cpus["buried_run_ns"].sum()),
+            threads=int(whole["threads"]),
+            workers=int(whole["workers"]),
+            buried_run_ns=int(whole["buried_run_ns"]),
             flood=flood,
             floods=self._last.floods if flood == self._last.flood else self._read_floods(),
             clocks=self._sampled,
