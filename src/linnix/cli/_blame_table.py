@@ -57,9 +57,11 @@ def who(party: Any) -> str:
     """A victim or an offender in words."""
     if isinstance(party, str):
         return _place(party)
+    where = party["unit"] or party["cgroup"]
+    if party["pid"] is None and where:
+        return f"(others in {_place(where)})"
     if not party["pid"]:
         return _place(party["comm"])
-    where = party["unit"] or party["cgroup"]
     home = f", {_place(where)}" if where and where != "/" else ""
     return f"{name(party['comm']) if party['comm'] else '?'} (pid {party['pid']}{home})"
 

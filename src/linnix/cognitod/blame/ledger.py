@@ -21,8 +21,8 @@ from linnix.cognitod.model import Rows
 
 BUCKET_US = 5_000_000
 KEEP_US = 3_900_000_000
-#: Rows of a level kept as they are in a segment while there is room, and the bytes at which there is none.
-ROOM, MIN_ROOM = 128, 4
+#: Rows of a level kept as they are in a segment: at first, and when this many bytes are taken.
+ROOM, MIN_ROOM = 128, 20
 BUDGET_BYTES = 2 << 20
 
 #: One amount. Victim and offender are places in the segment's parties.
