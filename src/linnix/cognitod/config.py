@@ -186,7 +186,7 @@ LEGACY: dict[str, str] = {
     "circuit_breaker.*": _NO_BREAKER,
     "noise_budget.*": _LATER,
     "privacy.redact_sensitive_data": "has no effect: command lines are redacted, see privacy.redact_groups",
-    "psi.sustained_pressure_seconds": "has no effect: blame is measured from the moment that pressure rises, see [blame]",
+    "psi.sustained_pressure_seconds": "has no effect: blame is measured as soon as pressure rises, see [blame]",
     "psi.*": _LATER,
     "probes.btf_path": "has no effect: libbpf finds the kernel's type information by itself",
     "probes.enable_page_faults": "has no effect: faults are counted without a probe",

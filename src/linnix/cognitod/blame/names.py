@@ -47,6 +47,10 @@ class Names:
         """All of them."""
         return list(self._homes.values())
 
+    def numbers(self, wanted: Callable[[Home], bool]) -> list[int]:
+        """The numbers of the homes that are wanted."""
+        return [number for number, home in self._homes.items() if wanted(home)]
+
     def _purge(self) -> None:
         used = self._in_use() | {0}
         self._homes = {number: home for number, home in self._homes.items() if number in used}
