@@ -32,8 +32,7 @@ def test_kinds_and_causes_have_the_numbers_that_the_programs_write() -> None:
 
     assert written == {
         "STALL_WAIT": stalls.WAIT,
-        "STALL_ISSUE": stalls.ISSUE,
-        "STALL_DONE": stalls.DONE,
+        "STALL_SERVED": stalls.SERVED,
         "STALL_ALLOC": stalls.ALLOC,
         "STALL_CGROUP": stalls.CGROUP,
         "STALL_KINDS": stalls.KINDS,

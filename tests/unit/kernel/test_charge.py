@@ -118,11 +118,13 @@ def vars_of(pieces: object) -> list[list[int]]:
 
 
 def test_psi_weighs_each_cpu_by_how_long_it_was_not_idle() -> None:
-    assert psi_weights(ints(1, 1, 2), np.array([1e9, 3e9, 5e8])).tolist() == [0.25, 0.75, 1.0]
+    nonidle_ns, elsewhere_ns = np.array([1e9, 3e9, 5e8]), np.array([0.0, 0.0, 1.5e9])
+
+    assert psi_weights(ints(1, 1, 2), nonidle_ns, elsewhere_ns).tolist() == [0.25, 0.75, 0.25]
 
 
 def test_a_group_that_never_was_active_weighs_nothing() -> None:
-    assert psi_weights(ints(1), np.zeros(1)).tolist() == [0.0]
+    assert psi_weights(ints(1), np.zeros(1), np.zeros(1)).tolist() == [0.0]
 
 
 def test_a_cpu_is_not_idle_while_it_waits_runs_the_waiter_or_runs_others() -> None:

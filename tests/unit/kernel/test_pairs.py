@@ -4,8 +4,8 @@ import numpy as np
 
 from linnix.cognitod.events import Array
 from linnix.cognitod.kernel.charge import UNKNOWN, Ints, Use
-from linnix.cognitod.kernel.pairs import ITSELF, NOBODY, OWNER, PART, Waits, owners_of, pair
-from linnix.cognitod.kernel.stalls import ISSUE, RECORD, WAIT, Seen
+from linnix.cognitod.kernel.pairs import ITSELF, NOBODY, OWNER, PART, Waits, drop_lost, owners_of, pair
+from linnix.cognitod.kernel.stalls import RECORD, SERVED, WAIT, Seen
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL
 
 ROOT, SLICE, LEAF, OTHER = 1, 10, 11, 12
@@ -26,7 +26,7 @@ def wait(begin_ns: int, ts_ns: int = 0, tid: int = 5, ran: int = 0) -> Array:
 
 def seen(ended: list[Array], ongoing: list[Array]) -> Seen:
     empty = np.empty(0, RECORD)
-    return Seen(np.concatenate([empty, *ended]), np.concatenate([empty, *ongoing]), {}, 0, 0, {})
+    return Seen(np.concatenate([empty, *ended]), np.concatenate([empty, *ongoing]), None, 0, 0, {})
 
 
 def told(parts: Array) -> list[tuple[int, int, int]]:
@@ -79,9 +79,9 @@ def test_threads_that_begin_to_wait_in_the_same_nanosecond_are_told_apart() -> N
 
 
 def test_owners_are_told_apart_by_whether_they_were_observed_or_inferred() -> None:
-    nobody = record(kind=ISSUE)
-    observed = record(kind=ISSUE, pid=7, start_ns=70, cgroup_id=OTHER)
-    inferred = record(kind=ISSUE, pid=7, start_ns=70, cgroup_id=OTHER, inferred=1)
+    nobody = record(kind=SERVED)
+    observed = record(kind=SERVED, pid=7, start_ns=70, cgroup_id=OTHER)
+    inferred = record(kind=SERVED, pid=7, start_ns=70, cgroup_id=OTHER, inferred=1)
     owners, number = owners_of(np.concatenate((observed, nobody, inferred, observed)))
 
     assert number[0] == number[3] != number[2]
@@ -157,6 +157,21 @@ def test_what_others_of_a_cgroup_ran_weighs_too_but_not_what_they_ran_while_it_w
     assert rows[CGROUP_LEVEL, 0, LEAF, 7, MEASURED] == (0, 94)
     assert rows[CGROUP_LEVEL, 0, SLICE, 7, MEASURED] == (0, 94)
     assert rows[PROCESS_LEVEL, 5, LEAF, 7, MEASURED] == (160, 85)  # (100 * 100 + 60 * 60) / 160
+
+
+def test_a_cpu_on_which_a_cgroup_only_ran_dilutes_its_stall() -> None:
+    # 100 on CPU 0, which did nothing else, beside 300 of running on CPU 1: 100 * 100 / 400
+    rows = rows_of([part(0, 100, cpu=0)], [0], [use((0, 100, 0))], [owner(7)], {OTHER: np.array([0, 300])})
+
+    assert rows[CGROUP_LEVEL, 0, LEAF, 7, MEASURED] == (0, 100)
+    assert rows[CGROUP_LEVEL, 0, SLICE, 7, MEASURED] == (0, 25)
+
+
+def test_nobody_is_charged_for_waits_that_reach_beyond_what_was_told() -> None:
+    parts, source = np.concatenate((part(0, 100), part(50, 130))), np.zeros(2, np.int64)
+
+    assert (drop_lost(parts, source, None), source.tolist()) == (0, [0, 0])
+    assert (drop_lost(parts, source, 100), source.tolist()) == (80, [0, NOBODY])
 
 
 def test_what_was_observed_and_what_was_inferred_of_one_offender_are_two_rows() -> None:

@@ -2,7 +2,7 @@
 /*
  * Who waits for block devices, and whose requests those devices serve meanwhile.
  *
- * Nothing is concluded here: issues, completions and waits are told one by one, and user space does the arithmetic
+ * Nothing is concluded here: requests and waits are told one by one when they end, and user space does the arithmetic
  * (kernel/charge.py). What must be known at the moment itself is the owner of a request. Whoever gets a request for a bio
  * submits it, so that is the owner, unless it is a thread of the kernel that writes back what others have dirtied: then
  * it is the process that last dirtied a page of the same inode, and the record says that this was inferred.
@@ -28,6 +28,14 @@ struct {
 	__type(key, __u64);
 	__type(value, struct linnix_stall);
 } owners SEC(".maps");
+
+/* Requests that their devices have, by address: the record as it will be sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct linnix_stall);
+} in_flight SEC(".maps");
 
 /* By device: who last asked for a flush. The request that does it has no bio. */
 struct {
@@ -159,7 +167,7 @@ SEC("tp_btf/block_rq_issue")
 int handle_issue(__u64 *ctx)
 {
 	struct request *request = traced_request(ctx);
-	__u64 bio = (__u64)request->bio;
+	__u64 key = (__u64)request, bio = (__u64)request->bio;
 	__u32 dev = request_dev(request);
 	__u32 flags = request->cmd_flags;
 	struct linnix_stall record = {};
@@ -171,23 +179,33 @@ int handle_issue(__u64 *ctx)
 		owner = bpf_map_lookup_elem(&flushers, &dev);
 	if (owner)
 		record = *owner;
-	record.kind = LINNIX_STALL_ISSUE;
-	record.ts_ns = bpf_ktime_get_ns();
-	record.key = (__u64)request;
+	record.kind = LINNIX_STALL_SERVED;
+	record.begin_ns = bpf_ktime_get_ns();
+	record.key = key;
 	record.dev = dev;
 	record.amount = request->__data_len;
 	record.op = flags & REQ_OP_MASK;
-	tell(&record);
+	bpf_map_update_elem(&in_flight, &key, &record, 0);
 	return 0;
 }
 
-static __always_inline void tell_done(struct request *request, __u64 now, __u32 dev, bool refused)
+/* The device has done with a request, or has refused it; one that it had before anybody looked is nobody's. */
+static __always_inline void end_service(struct request *request, __u64 now, __u32 dev, bool refused)
 {
+	__u64 key = (__u64)request;
+	struct linnix_stall *known = bpf_map_lookup_elem(&in_flight, &key);
 	struct linnix_stall record = {};
 
-	record.kind = LINNIX_STALL_DONE;
+	if (known) {
+		known->ts_ns = now;
+		known->cause = refused;
+		tell(known);
+		bpf_map_delete_elem(&in_flight, &key);
+		return;
+	}
+	record.kind = LINNIX_STALL_SERVED;
 	record.ts_ns = now;
-	record.key = (__u64)request;
+	record.key = key;
 	record.dev = dev;
 	record.cause = refused;
 	tell(&record);
@@ -212,7 +230,7 @@ int handle_complete(__u64 *ctx)
 		last->ts_ns = now;
 		last->dev = dev;
 	}
-	tell_done(request, now, dev, false);
+	end_service(request, now, dev, false);
 	bio = (__u64)request->bio;
 	bpf_map_delete_elem(&owners, &bio);
 	return 0;
@@ -224,7 +242,7 @@ int handle_requeue(__u64 *ctx)
 {
 	struct request *request = traced_request(ctx);
 
-	tell_done(request, bpf_ktime_get_ns(), request_dev(request), true);
+	end_service(request, bpf_ktime_get_ns(), request_dev(request), true);
 	return 0;
 }
 

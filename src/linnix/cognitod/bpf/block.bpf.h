@@ -25,22 +25,30 @@ static __always_inline bool queue_comes_first(void)
 	return !field_exists(struct block_device, bd_stats);
 }
 
+/* The argument `place` before 5.11, and the first since. Not an index that clang computes: 5.10 wants a constant one. */
+static __always_inline void *first_but_queue(__u64 *ctx, int place)
+{
+	if (queue_comes_first())
+		return (void *)((volatile __u64 *)ctx)[place];
+	return (void *)((volatile __u64 *)ctx)[0];
+}
+
 /* The request of block_rq_issue and block_rq_requeue. */
 static __always_inline struct request *traced_request(__u64 *ctx)
 {
-	return queue_comes_first() ? (void *)ctx[1] : (void *)ctx[0];
+	return first_but_queue(ctx, 1);
 }
 
 /* The bio of block_getrq. */
 static __always_inline struct bio *traced_bio(__u64 *ctx)
 {
-	return queue_comes_first() ? (void *)ctx[1] : (void *)ctx[0];
+	return first_but_queue(ctx, 1);
 }
 
 /* The bio of block_bio_frontmerge, which had the queue and the request before it. */
 static __always_inline struct bio *merged_bio(__u64 *ctx)
 {
-	return queue_comes_first() ? (void *)ctx[2] : (void *)ctx[0];
+	return first_but_queue(ctx, 2);
 }
 
 static __always_inline __u32 disk_dev(struct gendisk *disk)

@@ -95,21 +95,25 @@ static __always_inline void name_current(struct linnix_stall *record)
 	record->tid = ids;
 }
 
-/* `record` is on the stack or in a map; a ring that is full costs a record and a line in the books. */
+/* `record` is on the stack or in a map; a ring that is full costs a record and a line in the books. Since all records
+ * have one size, a full ring takes none until user space has read it. */
 static __always_inline bool tell(struct linnix_stall *record)
 {
 	struct linnix_stall *place = bpf_ringbuf_reserve(&stalls, sizeof(*place), 0);
-	struct linnix_stall_books *mine;
+	struct linnix_stall_books *mine = my_books();
 
 	if (place) {
 		*place = *record;
 		bpf_ringbuf_submit(place, BPF_RB_NO_WAKEUP);
+		if (mine && mine->lost_from_ns)
+			mine->lost_from_ns = 0;
 		return true;
 	}
-	mine = my_books();
 	if (!mine || record->kind >= LINNIX_STALL_KINDS)
 		return false;
 	__sync_fetch_and_add(&mine->lost[record->kind], 1);
+	if (!mine->lost_from_ns)
+		mine->lost_from_ns = bpf_ktime_get_ns();
 	if (record->kind == LINNIX_STALL_WAIT)
 		__sync_fetch_and_add(&mine->lost_wait_ns, record->ts_ns - record->begin_ns);
 	return false;

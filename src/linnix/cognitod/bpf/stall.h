@@ -9,12 +9,11 @@
 #define LINNIX_STALL_H
 
 enum linnix_stall_kind {
-	LINNIX_STALL_WAIT = 0,	  /* a thread waited from begin_ns to ts_ns */
-	LINNIX_STALL_ISSUE = 1,	  /* a request went to its device at ts_ns */
-	LINNIX_STALL_DONE = 2,	  /* the device gave a request back at ts_ns */
-	LINNIX_STALL_ALLOC = 3,	  /* a process took `amount` pages between begin_ns and ts_ns */
-	LINNIX_STALL_CGROUP = 4,  /* the parent of cgroup_id is `key` */
-	LINNIX_STALL_KINDS = 5,
+	LINNIX_STALL_WAIT = 0,	 /* a thread waited from begin_ns to ts_ns */
+	LINNIX_STALL_SERVED = 1, /* a device had a request from begin_ns to ts_ns; begin_ns is 0 if it had it before */
+	LINNIX_STALL_ALLOC = 2,	 /* a process took `amount` pages between begin_ns and ts_ns */
+	LINNIX_STALL_CGROUP = 3, /* the parent of cgroup_id is `key` */
+	LINNIX_STALL_KINDS = 4,
 };
 
 /* Why a thread waited. */
@@ -29,24 +28,25 @@ enum linnix_stall_cause {
 struct linnix_stall {
 	__u64 ts_ns;
 	__u64 begin_ns;
-	__u64 start_ns;	 /* boot time of the thread-group leader of who waited, issued or allocated */
+	__u64 start_ns;	 /* boot time of the thread-group leader of who waited, submitted or allocated */
 	__u64 cgroup_id; /* cgroup2 id of the same */
-	__u64 key;	 /* issue, done: names the request; cgroup: the parent; wait: CPU time since the last one */
+	__u64 key;	 /* served: names the request; cgroup: the parent; wait: CPU time since the last one */
 	__u32 pid;
 	__u32 tid;
 	__u32 dev;    /* kernel's dev_t of the whole disk; wait: 0 when none was found */
-	__u32 amount; /* issue: bytes; alloc: pages; wait for memory: how deeply nested */
+	__u32 amount; /* served: bytes; alloc: pages; wait for memory: how deeply nested */
 	__u32 cpu;    /* wait: where it began */
 	__u8 kind;
-	__u8 cause;    /* wait; done: 1 when the driver had no room for the request, so that it will be issued again */
-	__u8 inferred; /* issue: the owner is a conclusion, not an observation */
-	__u8 op;       /* issue: REQ_OP_* */
+	__u8 cause;    /* wait; served: 1 when the driver had no room for the request, so that it will be issued again */
+	__u8 inferred; /* served: the owner is a conclusion, not an observation */
+	__u8 op;       /* served: REQ_OP_* */
 };
 
 /* One CPU's account of what found no room. */
 struct linnix_stall_books {
 	__u64 lost[LINNIX_STALL_KINDS]; /* records */
 	__u64 lost_wait_ns;	        /* in lost wait records */
+	__u64 lost_from_ns;	        /* since when all records were lost; 0 once there is room again */
 	__u64 unseen_waits;	        /* waits that found no room in the map of open ones, so that nobody knows how long */
 	__u64 host_reclaims;	        /* memory: times that the host as a whole began or ceased to free pages */
 };

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel.charge import Ints, Use
-from linnix.cognitod.kernel.pairs import NOBODY, Waits, owners_of, pair
-from linnix.cognitod.kernel.stalls import DONE, ISSUE, RECORD, Seen, Stalls
+from linnix.cognitod.kernel.pairs import NOBODY, Waits, drop_lost, owners_of, pair
+from linnix.cognitod.kernel.stalls import RECORD, SERVED, Seen, Stalls
 from linnix.cognitod.model import RESOURCES, StallReading
 
 #: STALLS_BYTES in bpf/blame_io.bpf.c.
@@ -60,11 +60,10 @@ class BlameIo:
         self._environ = environ
         self._stalls = Stalls(probe, "blame_io.bpf.o", RING_BYTES, _MAPS, _OPTIONAL)
         self._waits = Waits()
-        self._in_flight = np.empty(0, RECORD)  # issues
-        self._late = np.empty(0, RECORD)
+        self._late = np.empty(0, RECORD)  # requests that ended after the last moment of collection
         self._last_ns = 0
-        #: The requests that completed in the last interval that was collected, as their issues: dtype RECORD. Of who
-        #: writes around the page cache, ``amount`` sums to the bytes written exactly.
+        #: The requests that completed in the last interval that was collected, : dtype RECORD. Of who writes
+        #: around the page cache, ``amount`` sums to the bytes written exactly.
         self.completed = np.empty(0, RECORD)
 
     def load(self) -> None:
@@ -74,7 +73,7 @@ class BlameIo:
     def attach(self) -> None:
         """Begin a new epoch. ``KernelError``."""
         self._stalls.attach()
-        self._waits, self._in_flight, self._late = Waits(), np.empty(0, RECORD), np.empty(0, RECORD)
+        self._waits, self._late = Waits(), np.empty(0, RECORD)
         self._last_ns = self._stalls.began_ns
 
     def detach(self) -> None:
@@ -96,18 +95,14 @@ class BlameIo:
         """
         if not self._stalls.attached:
             return None
+        in_flight = self._stalls.read_open("in_flight", np.dtype("<u8"))
         seen = self._stalls.look(now_ns)
         begin_ns, self._last_ns = self._last_ns, now_ns
         parts = self._waits.take(seen, now_ns)
         waited_ns = int((parts["end_ns"] - parts["begin_ns"]).sum())
-        served = self._serve(seen, begin_ns, now_ns)
-        lost_ns = seen.lost_wait_ns
-        if seen.lost[ISSUE] or seen.lost[DONE]:
-            # what was in flight is not known any more: better nobody than the wrong one
-            self._in_flight = self._in_flight[:0]
-            lost_ns += waited_ns
-            served = served[:0]
+        served = self._serve(seen, in_flight, begin_ns, now_ns)
         devices, source = _choose_device(served, parts)
+        lost_ns = seen.lost_wait_ns + drop_lost(parts, source, seen.lost_from_ns)
         owners, owner = owners_of(served)
         uses = [
             Use(served["begin_ns"][mine].astype(np.int64), served["ts_ns"][mine].astype(np.int64), owner[mine])
@@ -125,28 +120,24 @@ class BlameIo:
             lost_ns=lost_ns,
         )
 
-    def _serve(self, seen: Seen, begin_ns: int, now_ns: int) -> Array:
-        """Requests served between the two moments: issues whose ``begin_ns`` and ``ts_ns`` say from when to when."""
-        told = np.concatenate((self._late, seen.records[np.isin(seen.records["kind"], (ISSUE, DONE))]))
+    def _serve(self, seen: Seen, in_flight: Array, begin_ns: int, now_ns: int) -> Array:
+        """What the devices had to do between the two moments: requests, with both ends of theirs within."""
+        told = np.concatenate((self._late, seen.records[seen.records["kind"] == SERVED]))
         is_late = told["ts_ns"] > now_ns
-        told, self._late = told[~is_late], told[is_late]
-        told = np.concatenate((self._in_flight, told))
-        told = told[np.lexsort((told["ts_ns"], told["key"]))]
-        same = np.append(told["key"][1:] == told["key"][:-1], False)  # the next record is of the same request
-        is_issue = told["kind"] == ISSUE
-        after = np.append(told["ts_ns"][1:], 0)
-        served = told[is_issue]
-        served["begin_ns"] = np.maximum(served["ts_ns"], begin_ns)
-        ended = same[is_issue]
-        refused = np.append(told["cause"][1:], 0)[is_issue] == 1
-        self.completed = served[ended & ~refused]
-        self._in_flight = served[~ended]
-        served["ts_ns"] = np.where(ended, after[is_issue], now_ns)
-        # Issued before this epoch, or before records were lost: in flight all the while, and nobody knows whose.
-        first = np.append(True, ~same[:-1])[: len(told)]
-        unknown = told[first & ~is_issue]
-        unknown["begin_ns"], unknown["pid"] = begin_ns, 0
-        return np.concatenate((served, unknown))
+        self._late, ended = told[is_late], told[~is_late]
+        self.completed = ended[ended["cause"] == 0]
+        done = set(zip(ended["key"].tolist(), ended["begin_ns"].tolist(), strict=True))
+        going_on = np.concatenate((in_flight, self._late))
+        names = zip(going_on["key"].tolist(), going_on["begin_ns"].tolist(), strict=True)
+        fresh = []
+        for name in names:
+            fresh.append(name not in done)
+            done.add(name)
+        going_on = going_on[np.array(fresh, bool)]
+        going_on["ts_ns"] = now_ns
+        served = np.concatenate((ended, going_on))
+        served["begin_ns"] = np.maximum(served["begin_ns"], begin_ns)
+        return served
 
 
 def _choose_device(served: Array, parts: Array) -> tuple[NDArray[np.uint32], Ints]:

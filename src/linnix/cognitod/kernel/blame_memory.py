@@ -16,10 +16,11 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel.charge import Ints, Use
-from linnix.cognitod.kernel.pairs import ITSELF, Waits, owners_of, pair
+from linnix.cognitod.kernel.pairs import ITSELF, Waits, drop_lost, owners_of, pair
 from linnix.cognitod.kernel.stalls import ALLOC, OWN_LIMIT, RECORD, REFAULT, Seen, Stalls
 from linnix.cognitod.model import RESOURCES, StallReading
 
@@ -59,8 +60,7 @@ class BlameMemory:
         self._stalls = Stalls(probe, "blame_memory.bpf.o", RING_BYTES, _MAPS, _OPTIONAL)
         self._waits = Waits()
         self._last_ns = 0
-        self._limited: dict[tuple[int, int], int] = {}  # processes by when they last freed pages for their own limit
-        self._host_ns = 0  # when the host as a whole last freed any
+        self._limits = OwnLimits()
 
     def load(self) -> None:
         """Open and verify the programs; ``KernelError`` where this kernel cannot have them."""
@@ -69,7 +69,7 @@ class BlameMemory:
     def attach(self) -> None:
         """Begin a new epoch. ``KernelError``."""
         self._stalls.attach()
-        self._waits, self._limited, self._host_ns = Waits(), {}, 0
+        self._waits, self._limits = Waits(), OwnLimits()
         self._last_ns = self._stalls.began_ns
 
     def detach(self) -> None:
@@ -97,7 +97,8 @@ class BlameMemory:
         taken = self._take(seen, begin_ns, now_ns)
         owners, owner = owners_of(taken)
         use = Use(taken["begin_ns"].astype(np.int64), taken["ts_ns"].astype(np.int64), owner, _rate(taken))
-        source = self._find_source(parts, seen.host_reclaims > 0, now_ns)
+        source: Ints = np.where(self._limits.find(parts, seen.host_reclaims > 0, now_ns), ITSELF, 0)
+        lost_ns = seen.lost_wait_ns + drop_lost(parts, source, seen.lost_from_ns)
         resource, parents = RESOURCES.index(self.resource), self._stalls.parents
         pairs = pair(parts, source, [use], owners, parents, seen.ran, resource, now_ns - begin_ns)
         return StallReading(
@@ -107,7 +108,7 @@ class BlameMemory:
             pairs=pairs,
             waited_ns=int((parts["end_ns"] - parts["begin_ns"]).sum()) + seen.lost_wait_ns,
             attributed_ns=int(pairs["task_ns"].sum()),
-            lost_ns=seen.lost_wait_ns,
+            lost_ns=lost_ns,
         )
 
     def _take(self, seen: Seen, begin_ns: int, now_ns: int) -> Array:
@@ -122,18 +123,25 @@ class BlameMemory:
         taken["inferred"] = 1
         return taken
 
-    def _find_source(self, parts: Array, host_reclaims: bool, now_ns: int) -> Ints:
-        """For each part of a wait: those who took pages, or the waiter's own limit."""
-        cause = parts["cause"]
-        own = cause == OWN_LIMIT
+
+class OwnLimits:
+    """Remembers whose cgroup was at its limit, and when the host was. One epoch long."""
+
+    def __init__(self) -> None:
+        self._limited: dict[tuple[int, int], int] = {}  # processes by when they last freed pages for their own limit
+        self._host_ns: int | None = None  # when the host as a whole last freed any
+
+    def find(self, parts: Array, host_reclaims: bool, now_ns: int) -> NDArray[np.bool_]:
+        """Which parts of waits up to ``now_ns`` are for a limit of the waiter's own."""
         if host_reclaims:
             self._host_ns = now_ns
         self._limited = {who: at for who, at in self._limited.items() if now_ns - at < OWN_LIMIT_NS}
         who = list(zip(parts["pid"].tolist(), parts["start_ns"].tolist(), strict=True))
+        own: NDArray[np.bool_] = parts["cause"] == OWN_LIMIT
         self._limited |= dict.fromkeys((who[at] for at in np.flatnonzero(own)), now_ns)
-        if now_ns - self._host_ns >= OWN_LIMIT_NS:
-            own |= (cause == REFAULT) & np.array([one in self._limited for one in who], bool)
-        return np.where(own, ITSELF, 0)
+        if self._host_ns is None or now_ns - self._host_ns >= OWN_LIMIT_NS:
+            own |= (parts["cause"] == REFAULT) & np.array([one in self._limited for one in who], bool)
+        return own
 
 
 def _rate(taken: Array) -> Ints:

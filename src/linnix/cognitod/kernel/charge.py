@@ -108,11 +108,12 @@ def nonidle(stall_ns: Floats, own_ns: Floats, others_ns: Floats, window_ns: int)
     return np.minimum(stall_ns + own_ns + others_ns * outside, np.maximum(float(window_ns), stall_ns))
 
 
-def psi_weights(group: Ints, nonidle_ns: Floats) -> Floats:
+def psi_weights(group: Ints, nonidle_ns: Floats, elsewhere_ns: Floats) -> Floats:
     """How PSI averages over CPUs (kernel/sched/psi.c, collect_percpu_times): by how long each was not idle for a group.
 
-    One entry a group and CPU; returns the factor of each.
+    One entry a group and CPU on which it waited; ``elsewhere_ns`` is how long all other CPUs were not idle for the
+    group, the same in all its entries. Returns the factor of each entry.
     """
     groups, number = np.unique(group, return_inverse=True)
-    total = sum_by(number, nonidle_ns, len(groups))[number]
+    total = sum_by(number, nonidle_ns, len(groups))[number] + elsewhere_ns
     return np.divide(nonidle_ns, total, out=np.zeros_like(nonidle_ns), where=total > 0)

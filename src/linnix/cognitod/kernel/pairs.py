@@ -113,6 +113,15 @@ def owners_of(records: Array) -> tuple[Array, Ints]:
     return owners, number
 
 
+def drop_lost(parts: Array, source: Ints, lost_from_ns: int | None) -> int:
+    """Charge nobody for parts that reach beyond what is known completely; returns their nanoseconds."""
+    if lost_from_ns is None:
+        return 0
+    beyond = parts["end_ns"] > lost_from_ns
+    source[beyond] = NOBODY
+    return int((parts["end_ns"] - parts["begin_ns"])[beyond].sum())
+
+
 @dataclass(frozen=True, slots=True)
 class _Lanes:
     """The unions of waits by group and CPU. Groups are the victims first, then the cgroups."""
@@ -194,13 +203,23 @@ def _union_by_group(
     stall_ns = sum_by(piece_lane, pieces.end - pieces.begin, len(example))
     own_ns = np.minimum(sum_by(lane, parts["active_ns"][of], len(example)), window_ns)
     lane_group, lane_cpu = group[example], parts["cpu"][of[example]]
-    ran_ns = np.zeros(len(example))
-    for leaf_id, by_cpu in ran.items():
-        within = np.isin(lane_group, [place[one] for one in _chain(leaf_id, parents) if one in place])
-        ran_ns[within] += by_cpu[lane_cpu[within]]
-    others_ns = np.maximum(ran_ns - own_ns, 0.0)
-    factor = psi_weights(lane_group, nonidle(stall_ns, own_ns, others_ns, window_ns))
+    ran_ns, elsewhere_ns = np.zeros(len(example)), np.zeros(len(example))
+    for cgroup, by_cpu in _add_up(ran, parents).items():
+        within = lane_group == place.get(cgroup, NOBODY)
+        ran_ns[within] = by_cpu[lane_cpu[within]]
+        elsewhere_ns[within] = by_cpu.sum() - ran_ns[within].sum()
+    busy_ns = nonidle(stall_ns, own_ns, np.maximum(ran_ns - own_ns, 0.0), window_ns)
+    factor = psi_weights(lane_group, busy_ns, elsewhere_ns)
     return _Lanes(cgroups, of[pieces.of], group[pieces.of], pieces.begin, pieces.end, factor[piece_lane])
+
+
+def _add_up(ran: Mapping[int, Ints], parents: Mapping[int, int]) -> dict[int, Ints]:
+    """How long everything below each cgroup ran, by CPU: at one moment a CPU runs one task, so it is a sum."""
+    total: dict[int, Ints] = {}
+    for leaf, by_cpu in ran.items():
+        for cgroup in _chain(leaf, parents):
+            total[cgroup] = total[cgroup] + by_cpu if cgroup in total else by_cpu
+    return total
 
 
 def _chain(cgroup: int, parents: Mapping[int, int]) -> list[int]:

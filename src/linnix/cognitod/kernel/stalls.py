@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +44,20 @@ RECORD = np.dtype(
     ]
 )
 #: ``enum linnix_stall_kind``.
-WAIT, ISSUE, DONE, ALLOC, CGROUP = range(5)
-KINDS = 5
+WAIT, SERVED, ALLOC, CGROUP = range(4)
+KINDS = 4
 #: ``enum linnix_stall_cause``.
 IO, RECLAIM, OWN_LIMIT, COMPACTION, REFAULT = range(5)
 
 #: ``struct linnix_stall_books``.
 BOOKS = np.dtype(
-    [("lost", "<u8", (KINDS,)), ("lost_wait_ns", "<u8"), ("unseen_waits", "<u8"), ("host_reclaims", "<u8")]
+    [
+        ("lost", "<u8", (KINDS,)),
+        ("lost_wait_ns", "<u8"),
+        ("lost_from_ns", "<u8"),
+        ("unseen_waits", "<u8"),
+        ("host_reclaims", "<u8"),
+    ]
 )
 
 
@@ -60,11 +67,11 @@ RUNNING = np.dtype([("cgroup_id", "<u8"), ("since_ns", "<u8"), ("ran_ns", "<u8")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a ring held, what is still being waited for, and what was lost since the last look."""
+    """What a ring held, what has not ended, and what was lost since the last look."""
 
     records: Array  # dtype RECORD, in ring order, all kinds but CGROUP
     open: Array  # dtype RECORD, ts_ns is 0
-    lost: dict[int, int]  # records by kind
+    lost_from_ns: int | None  # what was told is complete up to here; None: to the end
     lost_wait_ns: int
     host_reclaims: int
     ran: dict[int, NDArray[np.int64]]  # by leaf cgroup: how long its tasks ran on each CPU
@@ -98,6 +105,7 @@ class Stalls:
         self._ring: MappedRing | None = None
         self._books = np.zeros((), BOOKS)
         self.began_ns = 0
+        self._looked_ns = 0
         self._ahead: dict[tuple[int, int], int] = {}  # by CPU and cgroup: run time told before it was handed in
         self.parents: dict[int, int] = {}
 
@@ -152,6 +160,7 @@ class Stalls:
         self._object.update(running, b"\0" * 4, idle.tobytes())
         self._books = self._sum_books()
         self._ahead, self.parents = {}, {}
+        self._looked_ns = began_ns
         try:
             for program in self.state.programs:
                 self._object.attach(program)
@@ -178,30 +187,47 @@ class Stalls:
         books = np.zeros((), BOOKS)
         for name in BOOKS.names or ():
             books[name] = cpus[name].sum(axis=0)
+        full = cpus["lost_from_ns"][cpus["lost_from_ns"] > 0]
+        books["lost_from_ns"] = full.min() if len(full) else 0
         return books
 
     def look(self, now_ns: int) -> Seen:
         """Take everything out of the ring; waits that began after ``now_ns`` are left for the next look."""
         if self._object is None or self._ring is None:
             raise ValueError(f"{self.state.name} is not attached")
-        # Open waits first: one that ends in between is then in the ring, and told twice rather than never.
-        _, waits = self._object.read_hash(self._object.map_fd("open_waits"), np.dtype("<u4"), RECORD)
+        waits = self.read_open("open_waits", np.dtype("<u4"))
+        last, self._books = self._books, self._sum_books()  # before the ring has room again
+        books = self._books
         records = self._ring.drain()
         groups = records["kind"] == CGROUP
         told = records[groups]
         self.parents.update(zip(told["cgroup_id"].tolist(), told["key"].tolist(), strict=True))
-        books = self._sum_books()
         seen = Seen(
             records[~groups],
             waits[waits["begin_ns"] < now_ns],
-            dict(enumerate((books["lost"] - self._books["lost"]).tolist())),
-            int(books["lost_wait_ns"] - self._books["lost_wait_ns"]),
-            int(books["host_reclaims"] - self._books["host_reclaims"]),
+            self._find_lost(last),
+            int(books["lost_wait_ns"] - last["lost_wait_ns"]),
+            int(books["host_reclaims"] - last["host_reclaims"]),
             self._take_ran(now_ns),
         )
-        self._books = books
+        self._looked_ns = now_ns
         self._refresh()
         return seen
+
+    def _find_lost(self, last: Array) -> int | None:
+        """Since when records were lost, if any were; no earlier than the last look, which told of what was before."""
+        if (self._books["lost"] == last["lost"]).all():
+            return None
+        return max(int(self._books["lost_from_ns"]), self._looked_ns)
+
+    def read_open(self, name: str, key: np.dtype[Any]) -> Array:
+        """The records in a hash of what has not ended.
+
+        To be called before ``look``: what ends in between is then in the ring, and told twice rather than never.
+        """
+        if self._object is None:
+            raise ValueError(f"{self.state.name} is not loaded")
+        return self._object.read_hash(self._object.map_fd(name), key, RECORD)[1]
 
     def _take_ran(self, now_ns: int) -> dict[int, NDArray[np.int64]]:
         """How long tasks of each cgroup ran, by CPU, since the last call; those that run at this moment included."""
