@@ -49,7 +49,7 @@ def sight(ebpf: None) -> Iterator[BpfSight]:
 def programs(ebpf: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the compiled workloads, and a link by which one runs under another name."""
     folder = tmp_path_factory.mktemp("programs")
-    for name in ("lifecycle", "threads"):
+    for name in ("lifecycle", "threads", "uring"):
         compile_c(name, folder)
     (folder / "renamed").symlink_to(folder / "lifecycle")
     return folder

@@ -1,4 +1,4 @@
-"""CPU time adds up to what the kernel calls busy, and births to what it counts, whatever runs."""
+"""CPU time adds up to what the kernel calls busy, births to what it counts."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from linnix.cognitod.bookkeeping import Bookkeeper
 from linnix.cognitod.conservation import WINDOW_NS, Balance, Births, Ledger
 from linnix.cognitod.kernel import BpfSight
 from linnix.cognitod.kernel.latency import Latency, runqueue
+from linnix.cognitod.model import Books
 
 SPINNER = "while :; do :; done"
 SHORT_JOBS = "while :; do /bin/true; done"
@@ -59,6 +61,15 @@ def watch(sight: BpfSight, idle: Latency) -> tuple[Balance, Births]:
     return balance, births
 
 
+def read_together(keeper: Bookkeeper) -> Books:
+    """Books of a moment in which nobody was born."""
+    for _ in range(100):
+        books = keeper.read()
+        if books.together:
+            return books
+    raise AssertionError("this host is never quiet for a moment")
+
+
 @pytest.mark.parametrize(
     "scripts",
     [
@@ -79,3 +90,22 @@ def test_what_ran_is_what_was_not_idle(
     assert balance.busy_pct >= 25
     assert balance.holds, balance
     assert births.unexplained == 0, births
+
+
+def test_workers_that_the_kernel_makes_itself_are_counted_and_births_add_up(
+    sight: BpfSight, programs: Path, tmp_path: Path
+) -> None:
+    keeper, ledger = Bookkeeper(sight.counters), Ledger()
+    ledger.add(read_together(keeper))
+    before = sight.counters().workers
+    made = subprocess.run([programs / "uring", "3", tmp_path], capture_output=True, text=True, check=False)
+    if made.returncode == 77:
+        pytest.skip("io_uring is forbidden here")
+    ledger.add(read_together(keeper))
+    keeper.close()
+
+    assert (made.returncode, made.stdout) == (0, "4\n")
+    assert sight.counters().workers - before == 3
+    births = ledger.births()
+    assert births is not None
+    assert (births.workers, births.unexplained) == (3, 0)

@@ -52,6 +52,8 @@ class Bookkeeper:
             at_ns=now_ns,
             cores=stat.cores,
             run_ns=clocks.living_run_ns + ours.buried_run_ns if clocks else None,
+            read_bytes=clocks.read_bytes + ours.buried_read_bytes if clocks else None,
+            write_bytes=clocks.write_bytes + ours.buried_write_bytes if clocks else None,
             irq_timed=bool(clocks and clocks.irq_timed),
             idle_task_ns=idle.total_ns if idle else None,
             idle_irq_ns=idle.irq_ns if idle else 0,

@@ -1,6 +1,6 @@
-"""Whether CPU time and births add up: what we saw against what the kernel says in all.
+"""Whether CPU time, births and bytes add up: what we saw against what the kernel says in all.
 
-Owns the two balances and the windows they are drawn over. Refuses clocks and files: readings are handed in. Invariant:
+Owns the balances and the windows they are drawn over. Refuses clocks and files: readings are handed in. Invariant:
 a balance is of two readings only, so that an error in one of them does not last.
 
 CPU time: over at least ``WINDOW_NS``, what all tasks ran, those that were born and died in between included, and what
@@ -66,6 +66,21 @@ class Births:
         return self.kernel_processes - self.forks - self.threads - self.workers
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What all tasks read and wrote of block devices, against what the disks did, between two readings.
+
+    Reads are charged to whoever submits them, so the two agree but for requests on their way, those of devices that are
+    no whole disks, and what was read twice because one device stands on another. Writes are charged when a page is
+    dirtied, and reach the disk when it is written back; a filesystem's journal is charged to nobody.
+    """
+
+    read_bytes: int
+    disk_read_bytes: int
+    write_bytes: int
+    disk_write_bytes: int
+
+
 class Ledger:
     """The readings of the last ten seconds, and the first one."""
 
@@ -73,9 +88,11 @@ class Ledger:
         self._readings: deque[Books] = deque(maxlen=_MAX_READINGS)
         self._first: Books | None = None
         self._last: Books | None = None
+        self._began: Books | None = None
 
     def add(self, books: Books) -> None:
         """Take in a reading, younger than all before."""
+        self._began = self._began or books
         self._readings.append(books)
         while len(self._readings) > 1 and books.at_ns - self._readings[1].at_ns >= WINDOW_NS:
             self._readings.popleft()
@@ -103,6 +120,22 @@ class Ledger:
             expected_ns=expected_ns,
         )
 
+    def traffic(self) -> Traffic | None:
+        """Since the first reading; None before it and without eBPF."""
+        if self._began is None:
+            return None
+        first, last = self._began, self._readings[-1]
+        read_bytes = _difference(first.read_bytes, last.read_bytes)
+        write_bytes = _difference(first.write_bytes, last.write_bytes)
+        if read_bytes is None or write_bytes is None:
+            return None
+        return Traffic(
+            read_bytes=read_bytes,
+            disk_read_bytes=last.disk_read_bytes - first.disk_read_bytes,
+            write_bytes=write_bytes,
+            disk_write_bytes=last.disk_write_bytes - first.disk_write_bytes,
+        )
+
     def births(self) -> Births | None:
         """Since the first reading whose counters belong together; None before it."""
         first, last = self._first, self._last
@@ -116,8 +149,8 @@ class Ledger:
         )
 
 
-def _difference(first_ns: int | None, last_ns: int | None, more_ns: int) -> int | None:
-    return None if first_ns is None or last_ns is None else last_ns - first_ns + more_ns
+def _difference(first: int | None, last: int | None, more: int = 0) -> int | None:
+    return None if first is None or last is None else last - first + more
 
 
 def _interrupts_ns(first: Books, last: Books, idle_ns: int) -> int | None:

@@ -129,6 +129,8 @@ BOOKS = np.dtype(
         ("threads", "<u8"),
         ("workers", "<u8"),
         ("buried_run_ns", "<u8"),
+        ("buried_read_bytes", "<u8"),
+        ("buried_write_bytes", "<u8"),
     ]
 )
 
@@ -168,7 +170,7 @@ EVERYBODY, ANYWHERE = 0xFFFF_FFFF, 0
 MAX_CPUS = 1024
 
 #: The scheduler's own clocks, as of the last walk of the task iterator.
-CLOCKS = np.dtype([("living_run_ns", "<u8"), ("irq_ns", "<u8")])
+CLOCKS = np.dtype([("living_run_ns", "<u8"), ("irq_ns", "<u8"), ("read_bytes", "<u8"), ("write_bytes", "<u8")])
 
 #: How long the idle task has been on a CPU.
 IDLE = np.dtype(
@@ -245,6 +247,8 @@ class Clocks:
 
     living_run_ns: int  # se.sum_exec_runtime of every task, kernel threads too
     irq_timed: bool  # the kernel times interrupts, and takes that time from the tasks that they hit
+    read_bytes: int = 0  # from block devices, by all of them
+    write_bytes: int = 0  # to block devices or dirtied, less what was cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +266,8 @@ class Counters:
 
     ``produced`` and ``lost`` are keyed by ``BOOK_KINDS``; produced counts what reached the ring.
     ``threads`` counts thread creations, which are never forks; ``workers`` the tasks that the kernel makes for io_uring
-    and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that were freed.
+    and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that were freed,
+    ``buried_read_bytes`` and ``buried_write_bytes`` what they had read and written, less what was cancelled.
     ``flood`` is lost as well: attempted by groups that already held their share of a ring that was filling up; the
     ``floods`` are these groups, as far as they are remembered. ``clocks`` is None before the first sample and without
     eBPF.
@@ -274,6 +279,8 @@ class Counters:
     threads: int = 0
     workers: int = 0
     buried_run_ns: int = 0
+    buried_read_bytes: int = 0
+    buried_write_bytes: int = 0
     flood: dict[str, int] = field(default_factory=dict)
     floods: tuple[Flood, ...] = ()
     clocks: Clocks | None = None

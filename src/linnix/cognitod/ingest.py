@@ -176,6 +176,9 @@ class Ingest:
         texts = self._redact(self._read_texts(rows)) if first else _NO_TEXTS
         if (missed := self._sample) is not None:  # its successor must not cost it its texts
             texts = np.concatenate([missed.texts, texts])
+        if books is not None:
+            disks = snapshot.disk_read_bytes, snapshot.disk_write_bytes
+            books = replace(books, disk_read_bytes=disks[0], disk_write_bytes=disks[1])
         self._sample = Sample(rows, snapshot, offset_ns, texts, books)
         self._schedule()
 

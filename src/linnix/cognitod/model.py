@@ -268,6 +268,10 @@ class Books:
     idle_ns: int  # what the kernel calls idle, waiting for IO included
     steal_ns: int
     irq_ns: int  # in interrupts, by ticks where the kernel does not time them
+    read_bytes: int | None = None  # from block devices, by all tasks, living and buried; None without eBPF
+    write_bytes: int | None = None  # to block devices or dirtied, less what was cancelled
+    disk_read_bytes: int = 0  # what whole disks say
+    disk_write_bytes: int = 0
     processes: int  # the kernel's counter: every clone, workers of io_uring and vhost among them
     forks: int  # of processes, lost events included
     threads: int

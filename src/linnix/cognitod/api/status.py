@@ -69,6 +69,19 @@ def _conservation(here: Context) -> wire.Conservation | None:
     )
 
 
+def _io_books(here: Context) -> wire.IoBooks | None:
+    traffic = here.pipeline.ledger.traffic()
+    if traffic is None:
+        return None
+    return wire.IoBooks(
+        read_bytes=traffic.read_bytes,
+        disk_read_bytes=traffic.disk_read_bytes,
+        write_bytes=traffic.write_bytes,
+        disk_write_bytes=traffic.disk_write_bytes,
+        write_kind="inferred",
+    )
+
+
 def _flooder(here: Context, flooder: Flooder) -> wire.Flooder:
     home = here.pipeline.place(flooder.cgroup_id)
     return wire.Flooder(
@@ -129,6 +142,7 @@ async def status(request: Request) -> Response:
         coverage=_coverage(here, losses),
         fork_books=_fork_books(here),
         conservation=_conservation(here),
+        io_books=_io_books(here),
         flooders=[_flooder(here, each) for each in here.pipeline.flooders()[:TOP]],
         tables=wire.Tables(
             processes=len(table),

@@ -7,6 +7,7 @@
 
 #include "linnix_core.bpf.h"
 #include "event.h"
+#include "task.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -24,8 +25,10 @@ static __always_inline void reckon(struct task_struct *task, __u64 number)
 	if (!all)
 		return;
 	if (!number)
-		all->living_run_ns = 0;
+		all->living_run_ns = all->read_bytes = all->write_bytes = 0;
 	all->living_run_ns += task->se.sum_exec_runtime;
+	all->read_bytes += task_read_bytes(task);
+	all->write_bytes += task_write_bytes(task);
 	if (field_exists(struct rq, prev_irq_time) && field_exists(struct cfs_rq, rq))
 		all->irq_ns |= ((struct task_struct *)stay_here(task))->se.cfs_rq->rq->prev_irq_time;
 }

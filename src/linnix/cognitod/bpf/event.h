@@ -122,6 +122,8 @@ struct linnix_task {
 struct linnix_clocks {
 	__u64 living_run_ns; /* se.sum_exec_runtime of all tasks of the walk */
 	__u64 irq_ns;	     /* not 0: the kernel times interrupts, and takes that time from the tasks that they hit */
+	__u64 read_bytes;    /* task_io_accounting of all tasks of the walk */
+	__u64 write_bytes;   /* likewise, less what was cancelled */
 };
 
 /* How long the idle task has been on a CPU since the program was attached. Alone in its cache line. */
@@ -161,6 +163,8 @@ struct linnix_books {
 	__u64 threads;		   /* born by clone(2) into the group of their parent */
 	__u64 workers;		   /* born by the kernel for io_uring and vhost, which no fork event tells of */
 	__u64 buried_run_ns;	   /* se.sum_exec_runtime of every task freed, kernel threads included */
+	__u64 buried_read_bytes;
+	__u64 buried_write_bytes; /* less what was cancelled: of a single task it may be negative */
 };
 
 #endif

@@ -205,8 +205,11 @@ int handle_free(__u64 *ctx)
 	struct task_struct *task = (void *)ctx[0];
 	struct linnix_books *mine = my_books();
 
-	if (mine)
+	if (mine) {
 		add(&mine->buried_run_ns, task->se.sum_exec_runtime);
+		add(&mine->buried_read_bytes, task_read_bytes(task));
+		add(&mine->buried_write_bytes, task_write_bytes(task));
+	}
 	bury(task);
 	return 0;
 }

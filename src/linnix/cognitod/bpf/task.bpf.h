@@ -43,6 +43,22 @@ static __always_inline __u64 task_run_delay_ns(struct task_struct *task)
 		       : 0;
 }
 
+/* Bytes that a task had read from block devices, and wrote or dirtied and nobody cancelled. */
+static __always_inline __u64 task_read_bytes(struct task_struct *task)
+{
+	return field_exists(struct task_io_accounting, read_bytes)
+		       ? ((struct task_struct *)stay_here(task))->ioac.read_bytes
+		       : 0;
+}
+
+static __always_inline __u64 task_write_bytes(struct task_struct *task)
+{
+	if (!field_exists(struct task_io_accounting, write_bytes))
+		return 0;
+	task = stay_here(task);
+	return task->ioac.write_bytes - task->ioac.cancelled_write_bytes;
+}
+
 static __always_inline __u64 signal_read_bytes(struct signal_struct *signal)
 {
 	return field_exists(struct task_io_accounting, read_bytes)

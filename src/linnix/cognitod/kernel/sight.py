@@ -152,7 +152,12 @@ class BpfSight:
 
     def _read_clocks(self) -> Clocks:
         clocks = np.frombuffer(self._tasks.read(self._clocks, 0, CLOCKS.itemsize), CLOCKS)[0]
-        return Clocks(int(clocks["living_run_ns"]), bool(clocks["irq_ns"]))
+        return Clocks(
+            living_run_ns=int(clocks["living_run_ns"]),
+            irq_timed=bool(clocks["irq_ns"]),
+            read_bytes=int(clocks["read_bytes"]),
+            write_bytes=int(clocks["write_bytes"].astype(np.int64)),
+        )
 
     def counters(self) -> Counters:
         """The kernel's books, summed over CPUs; after ``close`` those of its last moment."""
@@ -173,6 +178,8 @@ class BpfSight:
             threads=int(whole["threads"]),
             workers=int(whole["workers"]),
             buried_run_ns=int(whole["buried_run_ns"]),
+            buried_read_bytes=int(whole["buried_read_bytes"]),
+            buried_write_bytes=int(whole["buried_write_bytes"].astype(np.int64)),
             flood=flood,
             floods=self._last.floods if flood == self._last.flood else self._read_floods(),
             clocks=self._sampled,

@@ -152,6 +152,21 @@ class Conservation(msgspec.Struct, kw_only=True):
     holds: bool | None
 
 
+class IoBooks(msgspec.Struct, kw_only=True):
+    """Bytes that all processes read and wrote of block devices, against what the disks did, since the first sample.
+
+    ``write_kind`` says how ``write_bytes`` is known: ``inferred``, because a process is charged when it dirties a page
+    (less what was cancelled before it was written), and the disk writes it later, and the filesystem's journal besides.
+    Of what is written with O_DIRECT the two are the same.
+    """
+
+    read_bytes: int
+    disk_read_bytes: int
+    write_bytes: int
+    disk_write_bytes: int
+    write_kind: str
+
+
 class Flooder(msgspec.Struct, kw_only=True):
     """A cgroup and a user whose excess was not taken in, so that there was room for everybody else.
 
@@ -209,6 +224,7 @@ class Status(msgspec.Struct, kw_only=True):
     coverage: Coverage
     fork_books: ForkBooks | None
     conservation: Conservation | None
+    io_books: IoBooks | None
     flooders: list[Flooder]
     tables: Tables
     subscribers: int
