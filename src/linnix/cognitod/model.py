@@ -347,7 +347,8 @@ STALL = np.dtype(
         ("task_ns", "<u8"),  # summed over the waiting threads; 0 at cgroup level, where it is the sum of its processes
         ("stall_ns", "<u8"),  # the union of their waits per CPU, averaged over CPUs as PSI does
         ("victim_pid", "<u4"),  # 0 at cgroup level
-        ("offender_pid", "<u4"),  # 0: nobody ran (the wait was a wake-up)
+        # 0: nobody ran (the wait was a wake-up); 0xffff_ffff: processes of offender_cgroup that are not told apart
+        ("offender_pid", "<u4"),
         ("resource", "u1"),
         ("kind", "u1"),
         ("level", "u1"),

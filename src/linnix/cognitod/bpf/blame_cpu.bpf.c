@@ -62,7 +62,7 @@ struct note {
 	__u64 queued;	 /* began to wait unknown to sched_info, else 0 */
 	__u64 queue;	 /* the cfs_rq it was last switched to from, and throttled_total() of that then */
 	__u64 throttled;
-	__u64 slept;	 /* began to sleep in iowait, else 0 */
+	__u64 slept; /* began to sleep in iowait, else 0 */
 	__u32 pid;
 	__u32 salt;
 	__u32 slot;
@@ -226,7 +226,8 @@ static __always_inline void spend(struct blame_cpu *lane, __u64 ns)
 /* A pair gives up its place near the CPU. */
 static __always_inline void put_away(struct blame_pair *pair, struct blame_cpu *lane, __u32 buffer)
 {
-	struct blame_sum *sum = buffer ? bpf_map_lookup_elem(&pairs_1, &pair->key) : bpf_map_lookup_elem(&pairs_0, &pair->key);
+	struct blame_sum *sum =
+		buffer ? bpf_map_lookup_elem(&pairs_1, &pair->key) : bpf_map_lookup_elem(&pairs_0, &pair->key);
 	struct blame_control *common;
 	__u32 zero = 0;
 	long failed;
@@ -442,7 +443,8 @@ __noinline int charge_union(struct charge *charge, struct cover *cover, __u64 fr
 	if (open > from)
 		charge_span(charge, from, open, WHOLE);
 	if (count >= COVERS) {
-		struct span *oldest = &cover->spans[(top + 1) & (COVERS - 1)]; /* it is full: the one after the newest */
+		struct span *oldest =
+			&cover->spans[(top + 1) & (COVERS - 1)]; /* it is full: the one after the newest */
 
 		span = &cover->spans[(top + 2) & (COVERS - 1)];
 		if (span->end - oldest->begin < COVER_SPAN_NS) {
@@ -610,7 +612,8 @@ static __noinline void find_throttles(struct charge *charge, struct task_struct 
 static __always_inline void charge_wait(struct blame_cpu *lane, __u32 cpu, __u32 buffer, struct task_struct *task,
 					struct note *note, bool is_many, __u64 from, __u64 to)
 {
-	struct charge charge = {.lane = cpu, .buffer = buffer, .cpu = BLAME_ANY_CPU, .is_task = true, .is_stall = !is_many};
+	struct charge charge = {
+		.lane = cpu, .buffer = buffer, .cpu = BLAME_ANY_CPU, .is_task = true, .is_stall = !is_many};
 
 	lane->waits++;
 	lane->waited_ns += to - from;
@@ -714,7 +717,8 @@ static __always_inline void end_slice(struct blame_cpu *lane, struct slices *sli
 }
 
 /* From now on `task` runs, of whom `note` tells, or nobody. */
-static __always_inline void open_slice(struct blame_cpu *lane, struct slices *slices, const struct note *note, bool is_many)
+static __always_inline void open_slice(struct blame_cpu *lane, struct slices *slices, const struct note *note,
+				       bool is_many)
 {
 	struct slice *slice = &slices->at[lane->head & (SLICES - 1)];
 	__u32 pid = note ? note->pid : 0, salt = note ? note->salt : 0;
@@ -765,7 +769,8 @@ static __always_inline void begin_lane(struct blame_cpu *lane, struct slices *sl
 }
 
 /* Who ran is added up too, for PSI weighs CPUs by the time in which a group was not idle there. */
-static __always_inline void tell_run(struct blame_cpu *lane, const struct slice *slice, __u32 cpu, __u32 buffer, __u64 ns)
+static __always_inline void tell_run(struct blame_cpu *lane, const struct slice *slice, __u32 cpu, __u32 buffer,
+				     __u64 ns)
 {
 	struct charge charge = {.lane = cpu, .buffer = buffer, .cpu = cpu, .is_stall = true};
 	struct blame_near *near = near_of(&charge);
@@ -787,7 +792,8 @@ static __always_inline void tell_run(struct blame_cpu *lane, const struct slice 
 }
 
 /* So is who slept in iowait, for the same reason. */
-static __always_inline void tell_sleep(struct blame_cpu *lane, const struct note *note, __u32 cpu, __u32 buffer, __u64 ns)
+static __always_inline void tell_sleep(struct blame_cpu *lane, const struct note *note, __u32 cpu, __u32 buffer,
+				       __u64 ns)
 {
 	struct charge charge = {.lane = cpu, .buffer = buffer, .is_stall = true, .what = BLAME_CGROUP | BLAME_SLEPT};
 	struct blame_near *near = near_of(&charge);

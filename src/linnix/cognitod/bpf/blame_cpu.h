@@ -55,8 +55,8 @@ struct blame_control {
 	__u64 epoch;
 	__u64 begin_mono_ns; /* CLOCK_MONOTONIC and CLOCK_BOOTTIME of its begin */
 	__u64 begin_boot_ns;
-	__u32 active;  /* which of the two buffers programs write */
-	__u32 nr_slots;	    /* handed out, by the programs */
+	__u32 active;	   /* which of the two buffers programs write */
+	__u32 nr_slots;	   /* handed out, by the programs */
 	__u32 nr_pairs[2]; /* in each buffer's hash, counted by the programs */
 };
 
@@ -66,8 +66,8 @@ struct blame_cpu {
 	__u64 begin; /* of the epoch */
 	__u64 since; /* the last switch */
 	__u64 credit;
-	__u32 head; /* the slice that runs now */
-	__u32 slot; /* of who runs now */
+	__u32 head;  /* the slice that runs now */
+	__u32 slot;  /* of who runs now */
 	__u32 many;  /* its pid if it has several threads, else 0 */
 	__u32 crowd; /* the same as head, of control groups */
 	__u64 waits;

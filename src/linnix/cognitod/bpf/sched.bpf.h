@@ -25,7 +25,8 @@ static __always_inline __u64 rq_clock(struct task_struct *task)
 /* Asleep, but left in the queue to lose its lag there. */
 static __always_inline bool is_delayed(struct task_struct *task)
 {
-	return field_exists(struct sched_entity, sched_delayed) && ((struct task_struct *)stay_here(task))->se.sched_delayed;
+	return field_exists(struct sched_entity, sched_delayed) &&
+	       ((struct task_struct *)stay_here(task))->se.sched_delayed;
 }
 
 /* Off the CPU and in want of it. A task may be so with a state other than running: preempted on its way to sleep. */

@@ -1,7 +1,7 @@
 """From what the programs of CPU blame added up to the rows of ``model.STALL``.
 
-Owns the averaging of stalls over CPUs. Refuses to read maps. Invariant: the ``task_ns`` of the rows is exactly the sum of
-the pairs they were made from, and a stall on one CPU only is told as it was measured there.
+Owns the averaging of stalls over CPUs. Refuses to read maps. Invariant: the ``task_ns`` of the rows is exactly the sum
+of the pairs they were made from, and a stall on one CPU only is told as it was measured there.
 
 Averaging is PSI's (kernel/sched/psi.c, collect_percpu_times()): each CPU counts by the time in which the group was not
 idle there. That is the time it ran, plus the time it waited while somebody else ran.
@@ -44,6 +44,8 @@ PAIR = np.dtype([(name, KEY.fields[name][0]) for name in KEY.names or () if KEY.
 #: enum blame_what
 CGROUP, QUOTA, RAN, SLEPT = 1, 2, 4, 8
 ANY_CPU = 0xFFFF
+#: Instead of an offender's pid: processes of its control group that are not told apart.
+CROWD = 0xFFFF_FFFF
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
