@@ -13,7 +13,8 @@ STREAMS = {"/stream", "/events", "/alerts", "/processes/live"}
 
 
 def filled(path: str) -> str:
-    return path.replace("{pid}", "1").replace("{ppid}", "1")
+    filled_in = path.replace("{pid}", "1").replace("{ppid}", "1")
+    return f"{filled_in}?pod=a&namespace=b" if path == "/attribution" else filled_in
 
 
 ANSWERED = [filled(page.path) for page in PAGES if page.path not in STREAMS]
