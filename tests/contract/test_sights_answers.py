@@ -73,11 +73,12 @@ def test_an_optional_probe_that_failed_does_not_make_the_daemon_unready_and_a_re
 def test_latency_is_told_of_the_host_and_of_each_cgroup() -> None:
     world = seen()
     world.see(LatencyReading("runqueue", 0, histograms((0, {}), (7, {1: 10}))))
-    world.see(LatencyReading("runqueue", 4 * S, histograms((0, {5: 1}), (7, {1: 10, 3: 20}))))
+    world.see(LatencyReading("runqueue", 4 * S, histograms((0, {5: 1}), (7, {1: 10, 3: 20})), 3 * S))
     answer = world.get("/latency").json()
 
     assert (answer["unit"], answer["block"]) == ("us", None)
     told = answer["runqueue"]
+    assert told["measured_s"] == 3.0
     assert (told["window_s"], told["recent"]["count"], told["total"]["count"]) == (4.0, 21, 31)
     assert told["total"]["mean"] == 2.0
     first, rest = told["cgroups"]
@@ -87,7 +88,7 @@ def test_latency_is_told_of_the_host_and_of_each_cgroup() -> None:
     assert [row["cgroup_id"] for row in world.get("/latency?top=1").json()["runqueue"]["cgroups"]] == [7]
     assert world.get("/latency?top=x").status_code == 400
     system = world.get("/system").json()
-    assert system["runqueue_latency_us"] == {key: told[key] for key in ("window_s", "recent", "total")}
+    assert system["runqueue_latency_us"] == {key: told[key] for key in ("window_s", "measured_s", "recent", "total")}
     assert system["block_latency_us"] is None
 
 

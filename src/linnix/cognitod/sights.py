@@ -49,6 +49,11 @@ class Latencies:
         """What ``recent`` spans."""
         return (self._readings[-1].ts_ns - self._readings[0].ts_ns) / 10**9
 
+    @property
+    def measured_s(self) -> float:
+        """For how long it was looked at in all."""
+        return self._readings[-1].measured_ns / 10**9
+
     def total(self) -> Histograms:
         """Since the probe was attached; dtype HISTOGRAM, ordered by cgroup id."""
         return self._readings[-1].rows

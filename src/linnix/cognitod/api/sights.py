@@ -89,6 +89,7 @@ def system_latency(here: Context, name: str) -> wire.SystemLatency | None:
         return None
     return wire.SystemLatency(
         window_s=round(found.window_s, 1),
+        measured_s=round(found.measured_s, 1),
         recent=percentiles(together(found.recent())),
         total=percentiles(together(found.total())),
     )
@@ -121,6 +122,7 @@ def _latency(here: Context, found: Latencies | None, top: int) -> wire.Latency |
         )
     return wire.Latency(
         window_s=round(found.window_s, 1),
+        measured_s=round(found.measured_s, 1),
         recent=percentiles(together(recent)),
         total=percentiles(together(total)),
         cgroups=cgroups,

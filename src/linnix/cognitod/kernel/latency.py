@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from linnix.cognitod.events import IDLE, MAX_CPUS, ProbeState
 from linnix.cognitod.kernel.libbpf import Library, Object
 from linnix.cognitod.kernel.probes import Probe, map_array
+from linnix.cognitod.kernel.thrift import BUDGET, Thrift
 from linnix.cognitod.model import IdleTime
 
 COUNTS = 30
@@ -30,10 +31,20 @@ HISTOGRAMS = np.dtype([("slots", HISTOGRAM, (SLOTS,)), ("rest", HISTOGRAM)])
 #: Upper bound of each class but the last, exclusive.
 BOUNDS_NS: tuple[int, ...] = tuple(1024 << i for i in range(COUNTS - 1))
 
+#: The map of requests on their way, of bpf/block_latency.bpf.c.
+IN_FLIGHT_KEY = np.dtype("<u8")
+IN_FLIGHT = np.dtype([("ts_ns", "<u8"), ("cgroup_id", "<u8")])
+
 #: How often the maps are read.
 READ_NS = 2 * 10**9
 #: A place that saw nothing for this long is given back.
 RETIRE_NS = 600 * 10**9
+#: After a rest the idle time is not known until no window of the balances can reach back to before it.
+UNKNOWN_NS = 75 * 10**9
+#: Measured in interleaved pairs, see docs/probes.md. Nearly all of it is the way to a program and back.
+SWITCH_NS = 90
+REQUEST_NS = 600
+
 #: Cgroups whose counts are kept after their places were given back.
 MAX_KEPT = 512
 
@@ -49,6 +60,7 @@ class LatencyReading:
     name: str  # runqueue or block
     ts_ns: int
     rows: Histograms
+    measured_ns: int = 0  # how long the programs have been attached in all
 
 
 class Places:
@@ -59,6 +71,12 @@ class Places:
         self._view = view
         self._kept: dict[int, Any] = {}
         self._last: Histograms = np.zeros(0, HISTOGRAM)
+
+    def per_cpu(self) -> NDArray[np.uint64]:
+        """How much was counted on each CPU; less than before where places were given back."""
+        slots = self._view["slots"]["counts"].sum(axis=(1, 2))
+        total: NDArray[np.uint64] = slots + self._view["rest"]["counts"].sum(axis=1)
+        return total
 
     def sum(self) -> Histograms:
         """Of all CPUs and all times, by cgroup."""
@@ -107,13 +125,16 @@ class Places:
 class Latency:
     """An ``events.Instrument``: one object whose map ``histograms`` user space reads without a system call."""
 
-    def __init__(self, name: str, probe: Probe, programs: tuple[str, ...]) -> None:
+    def __init__(self, name: str, probe: Probe, programs: tuple[str, ...], cost_ns: int) -> None:
+        """``cost_ns``: what counting one of them costs."""
         self._name = name
         self._probe = probe
         self._programs = programs
+        self._thrift = Thrift(cost_ns)
         self._places = Places(np.zeros(0, HISTOGRAMS))
         self._idle: Histograms = np.zeros(0, IDLE)
-        self._read_ns = self._retired_ns = 0
+        self._read_ns = self._retired_ns = self._rest_until_ns = 0
+        self._rested = False
 
     def open(self) -> None:
         """Load, map and attach; what is missing is told by ``states``."""
@@ -132,7 +153,7 @@ class Latency:
 
     def idle(self, now_ns: int) -> IdleTime | None:
         """How long the idle task has been on all CPUs since the first time it came on each; None where nobody looks."""
-        if not len(self._idle):
+        if not len(self._idle) or (self._rested and now_ns < self._rest_until_ns + UNKNOWN_NS):
             return None
         idle = self._idle.copy()
         since_ns = idle["since_ns"].astype(np.int64)
@@ -140,14 +161,30 @@ class Latency:
         return IdleTime(int(idle["total_ns"].sum()) + int(now.sum()), int(idle["irq_ns"].sum()))
 
     def collect(self, now_ns: int) -> LatencyReading | None:
-        """All histograms so far, every two seconds."""
-        if self._probe.object is None or now_ns - self._read_ns < READ_NS:
+        """All histograms so far, every two seconds; None while it rests."""
+        if self._probe.object is None or now_ns - self._read_ns < READ_NS or now_ns < self._rest_until_ns:
             return None
-        self._read_ns = now_ns
+        window_ns, self._read_ns = now_ns - self._read_ns, now_ns
+        if self._probe.state.state != "on":
+            self._resume()
+            return None
         if now_ns - self._retired_ns >= RETIRE_NS:
             self._places.retire()
             self._retired_ns = now_ns
-        return LatencyReading(self._name, now_ns, self._places.sum())
+        reading = LatencyReading(self._name, now_ns, self._places.sum(), round(self._probe.state.attached_s * 10**9))
+        if rest_ns := self._thrift.rest_ns(self._places.per_cpu(), window_ns):
+            self._rest_until_ns, self._rested = now_ns + rest_ns, True
+            share = window_ns / (window_ns + rest_ns)
+            self._probe.rest(f"looks {share:.0%} of the time: more would slow a CPU by over {BUDGET:.0%}")
+        return reading
+
+    def _resume(self) -> None:
+        """Attach again, and forget what was under way before the rest: an old stamp is a long wait that never was."""
+        found = self._probe.object
+        if found is not None and self._name == "block":
+            found.read_hash(found.map_fd("in_flight"), IN_FLIGHT_KEY, IN_FLIGHT, take=True)
+        self._idle["since_ns"] = 0
+        self._probe.resume()
 
     def refresh(self) -> None:
         """Read the kernel's account of its programs anew."""
@@ -167,10 +204,10 @@ class Latency:
 def runqueue() -> Latency:
     """Waits for a CPU."""
     programs = ("handle_switch",)
-    return Latency("runqueue", Probe("runqueue_latency", "runqueue.bpf.o", programs), programs)
+    return Latency("runqueue", Probe("runqueue_latency", "runqueue.bpf.o", programs), programs, SWITCH_NS)
 
 
 def block() -> Latency:
     """Requests to block devices."""
     programs = ("handle_complete", "handle_issue")
-    return Latency("block", Probe("block_latency", "block_latency.bpf.o", programs), programs)
+    return Latency("block", Probe("block_latency", "block_latency.bpf.o", programs), programs, REQUEST_NS)

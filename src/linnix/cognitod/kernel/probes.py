@@ -75,9 +75,10 @@ class Probe:
     @property
     def state(self) -> ProbeState:
         """Its line; runs and run time as of the last refresh."""
-        if self._object is None:
-            return self._state
-        return replace(self._state, attached_s=(time.monotonic_ns() - self._began_ns) / 10**9)
+        last, began_ns = self._state, self._began_ns
+        if last.state != "on":
+            return last
+        return replace(last, attached_s=last.attached_s + (time.monotonic_ns() - began_ns) / 10**9)
 
     @property
     def object(self) -> Object | None:
@@ -112,17 +113,36 @@ class Probe:
             if found is not None:
                 found.close()
             return self._fail("; ".join(error.reasons) if isinstance(error, KernelError) else str(error))
-        self._object, self._began_ns = found, time.monotonic_ns()
+        self._object = found
+        self._state = replace(self._state, programs=found.attached)
+        self._is_on(began_ns)
+        self.refresh()
+        return True
+
+    def _is_on(self, asked_ns: int) -> None:
+        self._began_ns = time.monotonic_ns()
         self._state = replace(
             self._state,
             state="on",
             reason="",
-            programs=found.attached,
-            attach_ms=(self._began_ns - began_ns) / 10**6,
+            attach_ms=(self._began_ns - asked_ns) / 10**6,
             attachments=self._state.attachments + 1,
         )
-        self.refresh()
-        return True
+
+    def rest(self, reason: str) -> None:
+        """Detach all programs, and keep the maps."""
+        if self._object is not None:
+            last = self.state
+            self._object.detach()
+            self._state = replace(last, state="idle", reason=reason)
+
+    def resume(self) -> None:
+        """Attach all programs again."""
+        if self._object is not None:
+            asked_ns = time.monotonic_ns()
+            for program in self._state.programs:
+                self._object.attach(program)
+            self._is_on(asked_ns)
 
     def _fail(self, reason: str) -> bool:
         log.warning("probe %s: %s", self._state.name, reason)

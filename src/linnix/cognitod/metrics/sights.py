@@ -39,8 +39,14 @@ class SightsCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Read everything once."""
         yield from self._probe_families()
+        measured = CounterMetricFamily(
+            "linnix_latency_measured_seconds_total", "How long latencies were looked at", labels=["kind"]
+        )
         for name, what in _KINDS:
             yield from self._latency(name, what)
+            if name in self._sights.latencies:
+                measured.add_metric([name], self._sights.latencies[name].measured_s)
+        yield measured
         sights = self._sights
         yield CounterMetricFamily("linnix_oom_kills_total", "Processes killed for want of memory", sights.kills_total)
         stuck = sights.blocked.total if sights.blocked else 0

@@ -49,6 +49,7 @@ class SystemLatency(msgspec.Struct, kw_only=True):
     """Of the whole host: over the last ``window_s`` seconds, and since the probe was attached."""
 
     window_s: float
+    measured_s: float
     recent: Percentiles
     total: Percentiles
 
@@ -67,6 +68,7 @@ class Latency(msgspec.Struct, kw_only=True):
     """One kind of latency."""
 
     window_s: float
+    measured_s: float
     recent: Percentiles
     total: Percentiles
     cgroups: list[CgroupLatency]
