@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.events import EXEC_TEXT, Array, Batch, Kind
 from linnix.cognitod.exec_texts import join
-from linnix.cognitod.handles import Index
+from linnix.cognitod.handles import Index, distinct
 from linnix.cognitod.slots import WINDOW_S, Slots
 
 __all__ = ["SHORT_NS", "WINDOW_S", "Table", "Update"]
@@ -60,7 +60,7 @@ class Table(Slots):
             self._rows[name][at] = told[name]  # in ring order, so the last one stays
         self._rows["last_ts_ns"][at] = told["ts_ns"]
         self._rows["last_kind"][at] = told["kind"]
-        self._revive(np.unique(slots[known & (events["kind"] != Kind.EXIT)]))
+        self._revive(distinct(slots[known & (events["kind"] != Kind.EXIT)]))
 
         self._apply_forks(events, slots, parents, of_kind[Kind.FORK])
         self._apply_execs(events, slots, of_kind[Kind.EXEC])
@@ -72,7 +72,7 @@ class Table(Slots):
         self._conclude_exits(*replaced)
 
         born_by = parents[of_kind[Kind.FORK]]
-        changed = np.unique(np.concatenate([at, born_by[born_by >= 0], bereaved]))
+        changed = distinct(np.concatenate([at, born_by[born_by >= 0], bereaved]))
         self._refresh_windows(slice(0, self._slots.top) if ended else changed)
         evicted = self._evict()
         if len(evicted):
@@ -137,7 +137,7 @@ class Table(Slots):
             return
         at = slots[which]
         self._rows["exec_ns"][at] = events["ts_ns"][which]
-        once = np.unique(at)
+        once = distinct(at)
         self._texts.replace(once, at, events["text_seq"][which])
         comm = self._rows["comm"][once]
         self._rows["own"][once] = np.isin(comm, _OWN_COMMS) | (self._rows["own"][once] & np.isin(comm, _OWN_CHILDREN))

@@ -92,4 +92,4 @@ class Blame:
         used: list[NDArray[np.uint32]] = [
             each.parties["home"] for ledger in self.ledgers.values() for each in ledger.segments
         ]
-        return set(np.unique(np.concatenate(used)).tolist()) if used else set()
+        return set(np.concatenate(used).tolist()) if used else set()

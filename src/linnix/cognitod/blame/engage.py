@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from linnix.cognitod.blame.meter import BlameReading, Meter, Totals, Watch
 from linnix.cognitod.events import ProbeState
+from linnix.cognitod.handles import distinct
 from linnix.cognitod.model import CGROUP_LEVEL
 
 log = logging.getLogger(__name__)
@@ -144,7 +143,7 @@ class Engagement:
         if stall is None:
             return None
         at_cgroup_level = stall.pairs["level"] == CGROUP_LEVEL
-        waited = self._totals.since(np.unique(stall.pairs["victim_cgroup"][at_cgroup_level]))
+        waited = self._totals.since(distinct(stall.pairs["victim_cgroup"][at_cgroup_level]))
         begin_ns, self._collected_ns = self._collected_ns, now_ns
         return BlameReading(
             resource=self.resource,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from linnix.cognitod.blame.fold import OTHERS, PARTY
 from linnix.cognitod.blame.ledger import AMOUNT, Segment
 from linnix.cognitod.blame.levels import NOBODY_NAME, OTHERS_NAME, UNKNOWN_NAME, Name, Scope, Who, label, root
+from linnix.cognitod.handles import distinct
 from linnix.cognitod.model import PROCESS_LEVEL, STALL_KINDS, Home, Rows, text
 
 MEASURED, INFERRED, OWN_QUOTA, OWN_THREADS = STALL_KINDS
@@ -140,7 +141,7 @@ class _View:
 
     def names(self, places: NDArray[np.int64], by: str) -> dict[int, Name]:
         """The names of these parties."""
-        return {at: self.name(at, by) for at in np.unique(places).tolist()}
+        return {at: self.name(at, by) for at in distinct(places).tolist()}
 
     def sums(self, which: NDArray[np.bool_]) -> list[tuple[int, int, int, int, int]]:
         """Victim, offender, kind, task_ns and stall_ns of the chosen rows, merged."""
@@ -184,7 +185,7 @@ def _of_groups(
     at_process_level = view.rows["level"] == PROCESS_LEVEL
     named: dict[int, Name] = {}  # victims of process level → group
     roots: dict[str, Name] = {}  # path of a group → group
-    for at in np.unique(view.victim[at_process_level]).tolist():
+    for at in distinct(view.victim[at_process_level]).tolist():
         home = view.homes[at]
         path = root(by, home) if scope is None else scope.root_of(home)
         if scope is None:
@@ -198,7 +199,7 @@ def _of_groups(
 
     group_ids: dict[Name, set[int]] = defaultdict(set)
     grouped: dict[int, Name] = {}  # victims of cgroup level → group
-    for at in np.unique(view.victim[~at_process_level]).tolist():
+    for at in distinct(view.victim[~at_process_level]).tolist():
         group = roots.get(view.homes[at].cgroup or "")
         if group is not None:
             grouped[at] = group
