@@ -185,7 +185,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         log.info("API on http://%s, metrics on http://%s", *_told(config))
         gc.collect()
         gc.freeze()  # what start-up made stays: later collections need not look at it
-        _give_back(loop, SETTLED_S)
+        _tidy(loop, processes, SETTLED_S)
 
         code = await over
 
@@ -199,10 +199,11 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
     return code
 
 
-def _give_back(loop: asyncio.AbstractEventLoop, again_s: float) -> None:
+def _tidy(loop: asyncio.AbstractEventLoop, processes: Table, again_s: float) -> None:
     """Let go of what start-up needed, and then from time to time of what storms have left."""
+    processes.tidy()
     heap.give_back()
-    loop.call_later(again_s, _give_back, loop, TIDY_S)
+    loop.call_later(again_s, _tidy, loop, processes, TIDY_S)
 
 
 def _cluster(config: Config) -> Cluster | None:
@@ -215,9 +216,7 @@ def _cluster(config: Config) -> Cluster | None:
     token_file = Path(wanted.token_file) if wanted.token_file else None
     ca_file = Path(wanted.ca_file) if wanted.ca_file else None
     node = wanted.node or socket.gethostname()
-    return ApiServer(
-        Access(url=wanted.api_url, node=node, token=wanted.token, token_file=token_file, ca_file=ca_file)
-    )
+    return ApiServer(Access(url=wanted.api_url, node=node, token=wanted.token, token_file=token_file, ca_file=ca_file))
 
 
 @dataclass(frozen=True, slots=True)
