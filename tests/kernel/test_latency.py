@@ -15,6 +15,7 @@ import pytest
 
 from linnix.cognitod.kernel import latency
 from linnix.cognitod.kernel.latency import READ_NS, Latency
+from linnix.cognitod.kernel.thrift import MAX_REST_NS, Thrift
 from support.groups import cgroup2
 
 SLEEPS = 1009
@@ -138,3 +139,26 @@ def test_a_program_that_was_detached_leaves_no_file_open(tmp_path: Path) -> None
         with opened(latency.block), opened(latency.runqueue):
             pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_where_switches_never_end_it_rests_and_then_looks_again() -> None:
+    switching = "import os\na, b = os.pipe()\nc, d = os.pipe()\nif os.fork():\n    %s\nelse:\n    %s"
+    ping = "while os.write(b, b'x') and os.read(c, 1): pass"
+    pong = "while os.read(a, 1) and os.write(d, b'x'): pass"
+    with opened(latency.runqueue) as instrument:
+        instrument._thrift = Thrift(cost_ns=10_000)  # as if a switch cost so much
+        now_ns = time.monotonic_ns()
+        assert instrument.collect(now_ns) is not None
+        process = subprocess.Popen([sys.executable, "-c", switching % (ping, pong)], start_new_session=True)
+        time.sleep(0.5)
+        os.killpg(process.pid, 9)
+        process.wait()
+        assert instrument.collect(now_ns + READ_NS) is not None  # what was seen before the rest is told
+        resting = instrument.states()[0]
+        assert instrument.collect(now_ns + READ_NS + 1) is None
+        assert instrument.idle(time.monotonic_ns()) is None
+        assert instrument.collect(now_ns + READ_NS + MAX_REST_NS) is None  # attaches again
+        again = instrument.states()[0]
+
+    assert (resting.state, resting.reason[:6], resting.attachments) == ("idle", "looks ", 1)
+    assert (again.state, again.reason, again.attachments) == ("on", "", 2)

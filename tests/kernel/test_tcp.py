@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from linnix.cognitod.kernel.tcp import TCP_KINDS, Tcp, TcpReading
+from linnix.cognitod.kernel.tcp import JUDGE_NS, TCP_KINDS, Tcp, TcpReading
+from linnix.cognitod.kernel.thrift import MAX_REST_NS, Thrift
 from support.groups import cgroup2
 
 REFUSED, RESETS, SILENT, UNREACHABLE = 7, 11, 5, 3
@@ -176,3 +177,26 @@ def test_all_that_is_told_by_owner_adds_up_to_the_totals(tcp: Tcp) -> None:
         totals = reading.totals
 
     assert [now - then for now, then in zip(totals, start.totals, strict=True)] == np.sum(told, axis=0).tolist()
+
+
+def test_where_reads_never_end_it_rests_and_says_so_and_all_else_is_still_seen(tcp: Tcp) -> None:
+    tcp._thrift = Thrift(cost_ns=10_000_000)  # as if a read cost so much
+    now_ns = time.monotonic_ns() + 2 * JUDGE_NS
+    tcp.collect(now_ns)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+        for _ in range(REFUSED):
+            near.sendall(b"x")
+            far.recv(1)
+        near.close()
+        far.close()
+    tcp.collect(now_ns + JUDGE_NS)
+    resting = tcp.states()[0]
+    refuse(REFUSED)
+    told = told_of(tcp.collect(now_ns + JUDGE_NS + 1), os.getpid())
+    tcp.collect(now_ns + JUDGE_NS + MAX_REST_NS)
+
+    assert (resting.state, resting.reason[:15]) == ("on", "looks who reads")
+    assert told["refused"] == REFUSED
+    assert (tcp.states()[0].state, tcp.states()[0].reason) == ("on", "")

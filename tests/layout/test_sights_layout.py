@@ -31,6 +31,7 @@ def of_dtype(dtype: np.dtype[np.void]) -> Layout:
         ("tcp", "linnix_tcp_key", tcp.TCP_KEY),
         ("tcp", "linnix_tcp_counts", tcp.TCP_COUNTS),
         ("tcp", "linnix_tcp_books", tcp.TCP_BOOKS),
+        ("tcp", "linnix_tcp_reads", tcp.TCP_READS),
         ("layout", "linnix_blocked", events.BLOCKED),
     ],
 )

@@ -81,6 +81,12 @@ struct linnix_tcp_books {
 	__u64 lost; /* of these, counted for nobody because the map was full */
 };
 
+/* One CPU's: calls that returned received data. A cache line of its own. */
+struct linnix_tcp_reads {
+	__u64 count;
+	__u64 pad[7];
+};
+
 /* A thread in uninterruptible sleep. */
 struct linnix_blocked {
 	__u64 start_ns; /* of the thread-group leader */

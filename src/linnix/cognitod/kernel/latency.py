@@ -43,7 +43,7 @@ RETIRE_NS = 600 * 10**9
 UNKNOWN_NS = 75 * 10**9
 #: Measured in interleaved pairs, see docs/probes.md. Nearly all of it is the way to a program and back.
 SWITCH_NS = 90
-REQUEST_NS = 600
+REQUEST_NS = 500
 
 #: Cgroups whose counts are kept after their places were given back.
 MAX_KEPT = 512

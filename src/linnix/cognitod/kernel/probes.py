@@ -136,6 +136,10 @@ class Probe:
             self._object.detach()
             self._state = replace(last, state="idle", reason=reason)
 
+    def note(self, reason: str) -> None:
+        """Say that it sees less than it could, and why; empty when it does not any more."""
+        self._state = replace(self._state, reason=reason)
+
     def resume(self) -> None:
         """Attach all programs again."""
         if self._object is not None:
