@@ -27,15 +27,18 @@ struct {
 	__type(value, struct issued);
 } in_flight SEC(".maps");
 
-/* Whose data it is, if the device's controller knows cgroups of version 2; on a v1 hierarchy that controller's cgroups
- * have ids of their own, so there, and without CONFIG_BLK_CGROUP, whoever handed the request over must do. */
+/* Whose data it is, where the io controller tells cgroups of version 2 apart. On a v1 hierarchy its cgroups have ids of
+ * their own; where it is not enabled all data is the root's; and it may not be there at all, without CONFIG_BLK_CGROUP.
+ * Then whoever handed the request over must do. */
+#define ROOT_CGROUP 1
+
 static __always_inline __u64 request_cgroup_id(struct request *request)
 {
 	struct cgroup *owner;
 
 	if (field_exists(struct bio, bi_blkg)) {
 		owner = ((struct bio *)stay_here(request->bio))->bi_blkg->blkcg->css.cgroup;
-		if (owner->kn->id && !owner->root->hierarchy_id)
+		if (owner->kn->id > ROOT_CGROUP && !owner->root->hierarchy_id)
 			return owner->kn->id;
 	}
 	return peek_cgroup_id((void *)bpf_get_current_task());
