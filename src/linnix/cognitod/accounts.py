@@ -12,6 +12,7 @@ import mmap
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod import records
 from linnix.cognitod.events import COUNTERS, UNKNOWN_ADJ, UNKNOWN_FILES, Array
 from linnix.cognitod.handles import Index
 from linnix.cognitod.model import UNKNOWN, UNKNOWN_NICE, USAGE, Rows
@@ -84,14 +85,11 @@ class Accounts:
     def resize(self, slots: int) -> None:
         """Make room for ``slots`` slots."""
         for name in ("_usage", "_delay_seen"):
-            old = getattr(self, name)
-            grown = np.zeros(slots, old.dtype)
-            grown[: len(old)] = old
-            setattr(self, name, grown)
+            setattr(self, name, records.grown(getattr(self, name), slots))
 
     def clear(self, slots: Index) -> None:
         """These slots have new owners, of whom nothing is known yet."""
-        self._usage[slots] = _NOTHING
+        records.fill(self._usage, slots, _NOTHING)
         self._delay_seen[slots] = 0
 
     def bury(self, slots: Index) -> None:
@@ -165,14 +163,13 @@ class Accounts:
         return self._usage.view("<i8").reshape(len(self._usage), -1)
 
 
-def _nothing() -> np.void:
+def _nothing() -> Rows:
     row = np.zeros(1, USAGE)
     row.view("<i8")[: _KEPT.stop] = UNKNOWN
     row.view("<f4")[_RATES] = np.nan
     row["open_files"], row["oom_score"], row["oom_score_adj"] = UNKNOWN_FILES, UNKNOWN, UNKNOWN_ADJ
     row["nice"] = UNKNOWN_NICE
-    nothing: np.void = row[0]
-    return nothing
+    return row
 
 
 #: Of a process that no sample has seen.

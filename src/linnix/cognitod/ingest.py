@@ -25,6 +25,8 @@ from linnix.cognitod.model import Books, Sample, Snapshot
 
 #: How long events may wait in the ring before they are drained.
 LATENCY_S = 0.05
+#: When this many came at once, one more wait of that length costs nobody anything: half as many batches a second.
+MANY = range(200, 4_000)
 #: What does not wake this thread, such as final accounts, waits no longer than this, however rare samples are.
 LONGEST_S = 1.0
 #: Events that may wait for the event loop, and likewise final accounts: some 25 MB with texts.
@@ -149,6 +151,7 @@ class Ingest:
     def _work(self) -> None:
         next_sample_s = time.monotonic()
         first = True
+        came = 0
         for instrument in self._instruments:
             instrument.open()
         while not self._stop.is_set():
@@ -160,8 +163,8 @@ class Ingest:
                 next_sample_s = max(next_sample_s + self._interval_s, now_s)
             self._sight.wait(self._until(next_sample_s, LONGEST_S))
             # Woken by an event: let a few more gather. A storm then costs twenty batches a second, not one an event.
-            self._stop.wait(self._until(next_sample_s, LATENCY_S))
-            self._drain()
+            self._stop.wait(self._until(next_sample_s, 2 * LATENCY_S if came in MANY else LATENCY_S))
+            came = self._drain()
         self._drain()
 
     @staticmethod
@@ -195,17 +198,18 @@ class Ingest:
             if reading is not None:
                 self._readings.append(reading)
 
-    def _drain(self) -> bool:
+    def _drain(self) -> int:
+        """Hand over what is there; how many events that is."""
         batch = self._sight.drain()
         events = len(batch.events)
         if not events and not len(batch.texts) and not len(batch.accounts):
-            return False
+            return 0
         self.drained += events
         batch = self._fit(batch)
         self._put.add(batch)
         self._batches.append(replace(batch, texts=self._redact(batch.texts)))
         self._schedule()
-        return True
+        return events
 
     def _fit(self, batch: Batch) -> Batch:
         """What of a batch finds room in the queue. The rest is counted."""

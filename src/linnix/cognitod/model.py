@@ -156,11 +156,11 @@ class Frames:
         """The chosen events, with only the texts that they need."""
         at = self.text_at[which]
         has = at >= 0
-        texts = self.texts[at[has]]
+        texts = self.texts.take(at[has])
         renumbered = np.full(len(at), -1, np.int32)
         renumbered[has] = np.arange(len(texts), dtype=np.int32)
         return Frames(
-            self.events[which],
+            self.events[which] if isinstance(which, slice) else self.events.compress(which),
             self.seq[which],
             self.tags[which],
             self.first_ns[which],

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from linnix.cognitod import records
 from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags
 from linnix.cognitod.detect.history import History as Trends
@@ -268,8 +269,8 @@ class Pipeline:
         """Ask the detectors about everything since they were last asked."""
         batches, self._unjudged = self._unjudged, []
         self._judged_ns = now_ns
-        events = _joined([batch.events for batch in batches]) if batches else _NO_EVENTS
-        texts = _joined([batch.texts for batch in batches]) if batches else _NO_TEXTS
+        events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
+        texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
         findings = self.engine.observe(events, self.table.rows(), snapshot, self.activity, now_ns, texts)
         for finding in findings:
             self.raise_alert(finding, now_ns)
@@ -285,11 +286,6 @@ class Pipeline:
         self.hub.publish_alert(alert)
         for tell in self._on_alert:
             tell(alert)
-
-
-def _joined(parts: list[Array]) -> Array:
-    """One after the other; numpy compares the types of records field by field, so a single part is spared that."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 _RATE_OF_KIND = np.array([_EXEC, _FORK, _EXIT], np.intp)  # by events.Kind

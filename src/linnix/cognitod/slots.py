@@ -17,6 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod import records
 from linnix.cognitod.accounts import Accounts
 from linnix.cognitod.exec_texts import ExecTexts
 from linnix.cognitod.handles import Handles, Index
@@ -95,8 +96,8 @@ class Slots:
         slots = self._slots.take(len(pid))
         while self._slots.top > len(self._rows):
             self._grow()
-        self._rows[slots] = 0
-        self._hidden[slots] = 0
+        records.wipe(self._rows, slots)
+        records.wipe(self._hidden, slots)
         for name, value in (("slot", slots), ("pid", pid), ("start_ns", start_ns)):
             self._rows[name][slots] = value
         born_ns = np.maximum(start_ns.astype(np.int64) - self._boot_offset_ns, 0)
@@ -117,10 +118,7 @@ class Slots:
     def _grow(self) -> None:
         size = 2 * len(self._rows)
         for name in ("_rows", "_hidden"):
-            old = getattr(self, name)
-            grown = np.zeros(size, old.dtype)
-            grown[: len(old)] = old
-            setattr(self, name, grown)
+            setattr(self, name, records.grown(getattr(self, name), size))
         for history in (self._forks, self._short, self._rss, self._texts, self._accounts):
             history.resize(size)
 

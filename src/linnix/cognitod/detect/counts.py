@@ -138,7 +138,7 @@ def _latest(events: Array, now_ns: int, needed: float, window_s: float) -> Array
     latest_s = max(window_s * _LATEST_SHARE, _LATEST_S)
     if latest_s >= window_s:
         return events
-    latest = events[events["ts_ns"] > now_ns - round(latest_s * NS)]
+    latest = events.compress(events["ts_ns"] > now_ns - round(latest_s * NS))
     return latest if len(latest) >= needed * latest_s / window_s * _PACE else events[:0]
 
 

@@ -77,13 +77,13 @@ class Execs:
         return [Hit(cls=self._params.cls, message=message, culprit=culprit, evidence=evidence)]
 
     def _take(self, events: Array, texts: Array) -> None:
-        execs = events[events["kind"] == Kind.EXEC]
+        execs = events.compress(events["kind"] == Kind.EXEC)
         for event in execs[self._matches(execs, texts)].tolist() if len(execs) else ():
             run = dict(zip(events.dtype.names or (), event, strict=True))
             key = (run["pid"], run["start_ns"])
             self._runs.pop(key, None)
             self._runs[key] = _Run(run["ts_ns"], run["ppid"], run["parent_start_ns"])
-        exits = events[events["kind"] == Kind.EXIT]
+        exits = events.compress(events["kind"] == Kind.EXIT)
         if not self._runs or not len(exits):
             return
         for pid, start_ns, ts_ns in zip(*(exits[name].tolist() for name in ("pid", "start_ns", "ts_ns")), strict=True):

@@ -42,7 +42,7 @@ class Ring:
     def since(self, ts_ns: int) -> Array:
         """Records later than ``ts_ns``, in no particular order."""
         data = self._data[: self._used]
-        return data[data["ts_ns"] > ts_ns]
+        return data.compress(data["ts_ns"] > ts_ns)
 
     def window(self, now_ns: int, seconds: float) -> tuple[Array, float]:
         """Records of the last ``seconds`` seconds, and how many seconds they really span: fewer where more came than
@@ -69,17 +69,17 @@ class Recent:
         if not len(events):
             return
         kind = events["kind"]
-        forks = events[kind == Kind.FORK]
+        forks = events.compress(kind == Kind.FORK)
         if len(forks):
             ahead = forks["start_ns"].astype(np.int64) - forks["ts_ns"].astype(np.int64)
             self._boot_offset_ns = max(self._boot_offset_ns, int(ahead.max()))
             self.forks.extend(_parents(forks, FORK))
-        execs = events[kind == Kind.EXEC]
+        execs = events.compress(kind == Kind.EXEC)
         taken = np.zeros(len(execs), EXEC)
         taken["ts_ns"], taken["key"] = execs["ts_ns"], identity(execs)
         self.execs.extend(taken)
         if self._max_job_us:
-            self._take_jobs(events[kind == Kind.EXIT])
+            self._take_jobs(events.compress(kind == Kind.EXIT))
 
     def _take_jobs(self, exits: Array) -> None:
         if not len(exits):
@@ -90,10 +90,10 @@ class Recent:
         short = (lifetime_us >= 0) & (lifetime_us <= self._max_job_us)
         if not short.any():
             return
-        exits, lifetime_us = exits[short], lifetime_us[short]
+        exits, lifetime_us = exits.compress(short), lifetime_us[short]
         execs = self.execs.since(int(ts[short].min()) - (self._max_job_us + 1_000_000) * 1000)
         ran = np.isin(identity(exits), execs["key"])
-        jobs = _parents(exits[ran], JOB)
+        jobs = _parents(exits.compress(ran), JOB)
         jobs["lifetime_us"] = lifetime_us[ran]
         self.jobs.extend(jobs)
 
