@@ -116,7 +116,7 @@ class BlameCpu:
         cpus = library.possible_cpus()
         found = Object(library, preflight.object_dir(self._environ) / "blame_cpu.bpf.o")
         try:
-            for name, count in (("cpus", cpus), ("ran", cpus), ("near", 2 * cpus), ("group_covers", cpus * SLOTS)):
+            for name, count in (("cpus", cpus), ("ran", cpus), ("pauses", cpus), ("near", 2 * cpus), ("group_covers", cpus * SLOTS)):
                 found.set_max_entries(name, count)
             found.load()
             self._walks = found.attach_iterator("note_task")
@@ -181,8 +181,7 @@ class BlameCpu:
         found = self._object
         if found is None or self._state.state != "on":
             return None
-        pairs = self._take(found)
-        counts = self._count()
+        pairs, counts = self._take(found)
         parents = self._parents(found)
         begin_ns, self._last_ns = self._last_ns, now_ns
         rows = make_rows(pairs, parents, now_ns - begin_ns)
@@ -199,11 +198,12 @@ class BlameCpu:
             lost_ns=counts["untold_ns"] + counts["unmatched_ns"],
         )
 
-    def _take(self, found: Object) -> Array:
-        """Everything that the programs added up since the last call: dtype PAIR."""
+    def _take(self, found: Object) -> tuple[Array, dict[str, int]]:
+        """Everything that the programs added up since the last call: dtype PAIR, and what they counted."""
         control = self._control[0]
         buffer = int(control["active"])
         control["active"] = 1 - buffer
+        counts = self._count()
         time.sleep(_SETTLE_S)
         near = self._near[:, buffer].reshape(-1)
         near = near[(near["task_ns"] > 0) | (near["stall_ns"] > 0)]  # a copy
@@ -214,7 +214,7 @@ class BlameCpu:
         for part in (keys, sums):
             for name in part.dtype.names or ():
                 far[name] = part[name]
-        return np.concatenate((near, far))
+        return np.concatenate((near, far)), counts
 
     def _count(self) -> dict[str, int]:
         lanes = self._lanes[self._lanes["epoch"] == self._epoch]
