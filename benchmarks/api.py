@@ -93,9 +93,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--processes", type=int, default=2000, help="processes on the host (2000)")
     parser.add_argument("--seconds", type=float, default=20, help="length of each measurement (20)")
-    parser.add_argument("--quick", action="store_true", help="5 s each")
+    parser.add_argument("--quick", action="store_true", help="4 s each")
     args = parser.parse_args()
-    seconds = 5 if args.quick else args.seconds
+    seconds = 4 if args.quick else args.seconds
     results: dict[str, Latency] = {}
     with cognitod() as daemon:
         time.sleep(3)
