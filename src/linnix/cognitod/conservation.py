@@ -6,8 +6,8 @@ a balance is of two readings only, so that an error in one of them does not last
 CPU time: over at least ``WINDOW_NS``, what all tasks ran, those that were born and died in between included, and what
 interrupts took of idle CPUs, is cores × elapsed − (idle + iowait + steal). Run times are the scheduler's and in
 nanoseconds; a running thread's is up to a tick old, and the idle times of ``/proc/stat`` are cut to 10 ms, which is why
-less than ten seconds or a quarter of the host would say nothing. A task that has died and is not yet freed is in
-neither sum, for a grace period of RCU.
+less than ten seconds or a quarter of the host would say nothing. What a task uses after its exit is added when it is
+freed: for a grace period of RCU, or until its parent waits for it, that is in neither sum.
 
 Births: forks, threads and the kernel's own workers, against the counter ``processes``.
 """

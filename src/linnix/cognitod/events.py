@@ -178,8 +178,9 @@ IDLE = np.dtype(
         ("total_ns", "<u8"),
         ("since_ns", "<u8"),
         ("irq_ns", "<u8"),
+        ("clock_ns", "<u8"),
         ("irq_since_ns", "<u8"),
-        ("unused", "<u8", (4,)),
+        ("unused", "<u8", (3,)),
     ]
 )
 
@@ -245,7 +246,7 @@ class Batch:
 class Clocks:
     """The scheduler's own clocks at the last ``sample``."""
 
-    living_run_ns: int  # se.sum_exec_runtime of every task, kernel threads too
+    living_run_ns: int  # se.sum_exec_runtime of every task that has not exited, kernel threads too
     irq_timed: bool  # the kernel times interrupts, and takes that time from the tasks that they hit
     read_bytes: int = 0  # from block devices, by all of them
     write_bytes: int = 0  # to block devices or dirtied, less what was cancelled
@@ -266,7 +267,7 @@ class Counters:
 
     ``produced`` and ``lost`` are keyed by ``BOOK_KINDS``; produced counts what reached the ring.
     ``threads`` counts thread creations, which are never forks; ``workers`` the tasks that the kernel makes for io_uring
-    and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that were freed,
+    and vhost, which no fork event tells of; ``buried_run_ns`` is the CPU time of all tasks that exited,
     ``buried_read_bytes`` and ``buried_write_bytes`` what they had read and written, less what was cancelled.
     ``flood`` is lost as well: attempted by groups that already held their share of a ring that was filling up; the
     ``floods`` are these groups, as far as they are remembered. ``clocks`` is None before the first sample and without

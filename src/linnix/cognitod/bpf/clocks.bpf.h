@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * What the scheduler says of the host's time, gathered on the way of the task iterator.
+ * What the living have used in all, gathered on the way of the task iterator. The rest is in the books of the dead
+ * (death.bpf.h).
  */
 #ifndef LINNIX_CLOCKS_BPF_H
 #define LINNIX_CLOCKS_BPF_H
@@ -26,9 +27,11 @@ static __always_inline void reckon(struct task_struct *task, __u64 number)
 		return;
 	if (!number)
 		all->living_run_ns = all->read_bytes = all->write_bytes = 0;
-	all->living_run_ns += task->se.sum_exec_runtime;
-	all->read_bytes += task_read_bytes(task);
-	all->write_bytes += task_write_bytes(task);
+	if (!has_exited(task)) {
+		all->living_run_ns += task->se.sum_exec_runtime;
+		all->read_bytes += task_read_bytes(task);
+		all->write_bytes += task_write_bytes(task);
+	}
 	if (field_exists(struct rq, prev_irq_time) && field_exists(struct cfs_rq, rq))
 		all->irq_ns |= ((struct task_struct *)stay_here(task))->se.cfs_rq->rq->prev_irq_time;
 }

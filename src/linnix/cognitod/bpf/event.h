@@ -120,9 +120,9 @@ struct linnix_task {
 #define LINNIX_MAX_CPUS 1024
 
 struct linnix_clocks {
-	__u64 living_run_ns; /* se.sum_exec_runtime of all tasks of the walk */
+	__u64 living_run_ns; /* se.sum_exec_runtime of all tasks of the walk that have not exited */
 	__u64 irq_ns;	     /* not 0: the kernel times interrupts, and takes that time from the tasks that they hit */
-	__u64 read_bytes;    /* task_io_accounting of all tasks of the walk */
+	__u64 read_bytes;    /* their task_io_accounting */
 	__u64 write_bytes;   /* likewise, less what was cancelled */
 };
 
@@ -131,8 +131,9 @@ struct linnix_idle {
 	__u64 total_ns;	    /* without the time since `since_ns` */
 	__u64 since_ns;	    /* CLOCK_MONOTONIC; 0: it is not on the CPU now, or has been since before */
 	__u64 irq_ns;	    /* of the total: in interrupts, where the kernel times them */
-	__u64 irq_since_ns; /* the program's own note */
-	__u64 unused[4];
+	__u64 clock_ns;	    /* the program's own notes */
+	__u64 irq_since_ns;
+	__u64 unused[3];
 };
 
 /* The rings, as far as somebody could flood them. */
@@ -162,7 +163,7 @@ struct linnix_books {
 	__u64 flood[LINNIX_KINDS]; /* lost as well, because their group already held its share of the ring */
 	__u64 threads;		   /* born by clone(2) into the group of their parent */
 	__u64 workers;		   /* born by the kernel for io_uring and vhost, which no fork event tells of */
-	__u64 buried_run_ns;	   /* se.sum_exec_runtime of every task freed, kernel threads included */
+	__u64 buried_run_ns;	   /* se.sum_exec_runtime of all tasks that exited, kernel threads included */
 	__u64 buried_read_bytes;
 	__u64 buried_write_bytes; /* less what was cancelled: of a single task it may be negative */
 };

@@ -19,18 +19,21 @@ struct {
 } idlers SEC(".maps");
 
 /* Time in interrupts on this CPU so far, where the kernel takes it from the task that they hit. */
-static __always_inline __u64 irq_ns(struct task_struct *task)
+static __always_inline __u64 irq_ns(struct rq *rq)
 {
-	if (!field_exists(struct rq, prev_irq_time) || !field_exists(struct cfs_rq, rq))
-		return 0;
-	return ((struct task_struct *)stay_here(task))->se.cfs_rq->rq->prev_irq_time;
+	return field_exists(struct rq, prev_irq_time) ? ((struct rq *)stay_here(rq))->prev_irq_time : 0;
 }
 
-/* At every switch. A CPU writes only what is its own. */
+/* At every switch. By the clock of the run queue, whose reading the scheduler has just ended the one's run time with and
+ * begun the other's: often it is that of the wake-up, and the way out of idleness is the next task's. So the idle task
+ * has what no other has, and nothing twice. What no program was run for, because the kernel hides the task that was left,
+ * is missing. A CPU writes only what is its own. */
 static __always_inline void note_idle(struct task_struct *prev, struct task_struct *next)
 {
-	__u32 cpu;
 	struct linnix_idle *mine;
+	struct rq *rq;
+	__u64 clock;
+	__u32 cpu;
 
 	if (prev->pid && next->pid)
 		return;
@@ -38,12 +41,19 @@ static __always_inline void note_idle(struct task_struct *prev, struct task_stru
 	mine = bpf_map_lookup_elem(&idlers, &cpu);
 	if (!mine)
 		return;
-	if (!prev->pid && mine->since_ns) {
-		mine->total_ns += bpf_ktime_get_ns() - mine->since_ns;
-		mine->irq_ns += irq_ns(next) - mine->irq_since_ns;
+	rq = (prev->pid ? prev : next)->se.cfs_rq->rq;
+	clock = rq->clock;
+	if (next->pid) {
+		if (mine->since_ns && clock > mine->clock_ns) {
+			mine->total_ns += clock - mine->clock_ns;
+			mine->irq_ns += irq_ns(rq) - mine->irq_since_ns;
+		}
+		mine->since_ns = 0;
+		return;
 	}
-	mine->since_ns = next->pid ? 0 : bpf_ktime_get_ns();
-	mine->irq_since_ns = irq_ns(prev);
+	mine->clock_ns = clock;
+	mine->irq_since_ns = irq_ns(rq);
+	mine->since_ns = bpf_ktime_get_ns();
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "linnix_core.bpf.h"
 #include "account.bpf.h"
 #include "books.bpf.h"
+#include "death.bpf.h"
 #include "event.h"
 #include "flood.bpf.h"
 #include "task.bpf.h"
@@ -173,6 +174,7 @@ int handle_exit(__u64 *ctx)
 	struct linnix_event *event;
 	__u32 status;
 
+	note_death(task);
 	expect_burial(task, signal);
 	if (!group_is_dead(ctx, task))
 		return 0;
@@ -203,13 +205,8 @@ SEC("tp_btf/sched_process_free")
 int handle_free(__u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	struct linnix_books *mine = my_books();
 
-	if (mine) {
-		add(&mine->buried_run_ns, task->se.sum_exec_runtime);
-		add(&mine->buried_read_bytes, task_read_bytes(task));
-		add(&mine->buried_write_bytes, task_write_bytes(task));
-	}
+	note_burial(task);
 	bury(task);
 	return 0;
 }

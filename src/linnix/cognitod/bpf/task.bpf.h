@@ -17,6 +17,7 @@
 #define SIGNAL_GROUP_EXIT 0x4
 
 /* include/linux/sched.h */
+#define PF_EXITING 0x4
 #define PF_IO_WORKER 0x10
 #define PF_USER_WORKER 0x4000
 
@@ -41,6 +42,16 @@ static __always_inline __u64 task_run_delay_ns(struct task_struct *task)
 	return field_exists(struct task_struct, sched_info)
 		       ? ((struct task_struct *)stay_here(task))->sched_info.run_delay
 		       : 0;
+}
+
+/* Whether its exit has been reported, to a few instructions where group_dead exists: there the tracepoint follows at once
+ * on the flag. Before, 6.16 "sched/tracepoints: Move and extend the sched_process_exit() tracepoint", the memory was given
+ * back in between, and exit_state comes next after it. */
+static __always_inline bool has_exited(struct task_struct *task)
+{
+	if (field_exists(struct trace_event_raw_sched_process_exit, group_dead))
+		return task->flags & PF_EXITING;
+	return task->exit_state;
 }
 
 /* Bytes that a task had read from block devices, and wrote or dirtied and nobody cancelled. */
