@@ -200,7 +200,7 @@ def other(name: str) -> Iterator[Tree | None]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--processes", type=int, default=300, help="sleeping processes beside each agent (300)")
-    parser.add_argument("--seconds", type=float, default=20, help="length of one idle window (20)")
+    parser.add_argument("--seconds", type=float, default=10, help="length of one idle window (10)")
     parser.add_argument("--rounds", type=int, default=3, help="idle windows; the median counts (3)")
     parser.add_argument("--churn", type=float, default=300, help="seconds of churn in which to look for growth (300)")
     parser.add_argument("--without-others", action="store_true", help="measure cognitod alone")
