@@ -84,58 +84,67 @@ static __noinline int begin_lane(struct blame_cpu *lane, struct slices *slices, 
 	return 0;
 }
 
-/* Amounts that are no pair: who ran, and who slept in iowait. PSI weighs CPUs by them. */
-static __always_inline void tell_use(const struct scene *scene, __u32 victim, __u64 cgroup, __u8 what, __u16 cpu,
-				     __u64 ns)
+/* Amounts that are no pair: who ran, and who slept in iowait. PSI weighs CPUs by them. A function of its own for the sake
+ * of the stack. */
+static __noinline int tell_use(const struct scene *scene, __u32 victim, __u64 cgroup, __u32 what_and_cpu, __u64 ns)
 {
-	struct charge charge = {.lane = scene->cpu, .buffer = scene->buffer, .cpu = cpu, .is_stall = true};
+	struct charge charge = {.lane = scene->cpu, .buffer = scene->buffer, .is_stall = true};
 	struct blame_near *near = near_of(&charge);
 	struct slice nobody = {};
 
 	charge.victim = victim;
 	charge.victim_cgroup = cgroup;
-	charge.what = what;
+	charge.what = what_and_cpu >> 16;
+	charge.cpu = what_and_cpu;
 	if (near && ns)
 		add(&charge, near, scene->lane, &nobody, ns);
+	return 0;
 }
 
 /* A wait has ended that began at `from`. */
 static __always_inline void charge_wait(const struct scene *scene, struct task_struct *task, struct note *note,
 					bool is_many, __u64 from)
 {
-	struct charge charge = {.lane = scene->cpu, .buffer = scene->buffer, .cpu = BLAME_ANY_CPU, .is_task = true};
-	struct blame_near *near = near_of(&charge);
+	struct work *work = bpf_map_lookup_elem(&works, &scene->cpu);
 	struct blame_cpu *lane = scene->lane;
 	struct slices *slices = scene->slices;
 	__u64 to = scene->now;
+	struct charge *charge;
 
-	if (!near)
+	if (!work)
 		return;
+	charge = &work->charge;
+	charge->lane = scene->cpu;
+	charge->buffer = scene->buffer;
 	lane->waits++;
 	lane->waited_ns += to - from;
-	charge.victim = note->pid;
-	charge.salt = note->salt;
-	charge.victim_start_ns = note->start_ns;
-	charge.victim_cgroup = note->cgroup;
-	charge.is_stall = !is_many;
+	charge->victim = note->pid;
+	charge->salt = note->salt;
+	charge->victim_start_ns = note->start_ns;
+	charge->victim_cgroup = note->cgroup;
+	charge->cpu = BLAME_ANY_CPU;
+	charge->what = BLAME_PROCESS;
+	charge->is_task = true;
+	charge->is_stall = !is_many;
+	charge->is_throttled = false;
 	if (is_throttled(task->se.cfs_rq, note->throttled))
-		find_throttles(&charge, task, note, from, to);
-	charge.is_short = !charge.is_throttled && slices->at[(lane->head - 1) & (SLICES - 1)].end <= from;
-	if (charge.is_short)
-		add(&charge, near, lane, &slices->at[lane->head & (SLICES - 1)], to - from);
+		find_throttles(charge, task, note, from, to);
+	charge->is_short = !charge->is_throttled && slices->at[(lane->head - 1) & (SLICES - 1)].end <= from;
+	if (charge->is_short)
+		charge_last(charge, to - from);
 	else
-		charge_span(&charge, from, to, WHOLE);
-	charge.is_task = false;
-	charge.is_stall = true;
-	charge.cpu = scene->cpu;
+		charge_span(charge, from, to, WHOLE);
+	charge->is_task = false;
+	charge->is_stall = true;
+	charge->cpu = scene->cpu;
 	if (is_many)
-		charge_process(&charge, from, to);
+		charge_process(charge, from, to);
 	if (!note->slot)
 		return;
-	charge.victim_start_ns = 0;
-	charge.salt = 0;
-	charge.what = BLAME_CGROUP;
-	charge_groups(&charge, note->slot, from, to);
+	charge->victim_start_ns = 0;
+	charge->salt = 0;
+	charge->what = BLAME_CGROUP;
+	charge_groups(charge, note->slot, from, to);
 }
 
 /* `prev` goes to sleep, or was preempted on its way there. */
@@ -180,9 +189,9 @@ int handle_switch(__u64 *ctx)
 		lane->credit = CREDIT_MAX_NS;
 	if (lane->slot)
 		tell_use(&scene, lane->slot, scene.slices->at[lane->head & (SLICES - 1)].cgroup,
-			 BLAME_CGROUP | BLAME_RAN, scene.cpu, now - lane->since);
+			 (BLAME_CGROUP | BLAME_RAN) << 16 | scene.cpu, now - lane->since);
 	if (lane->many)
-		tell_use(&scene, lane->many, 0, BLAME_PROCESS | BLAME_RAN, scene.cpu, now - lane->since);
+		tell_use(&scene, lane->many, 0, (BLAME_PROCESS | BLAME_RAN) << 16 | scene.cpu, now - lane->since);
 	lane->since = now;
 	if (prev->pid && !is_running_state(prev) && (read_bits(prev, in_iowait) || is_queued(prev)))
 		note_sleeper(prev, scene.common, scene.cpu, now);
@@ -203,7 +212,7 @@ int handle_switch(__u64 *ctx)
 	}
 	if (note->slept) {
 		if (note->slot && from > note->slept)
-			tell_use(&scene, note->slot, note->cgroup, BLAME_CGROUP | BLAME_SLEPT, note->slept_cpu,
+			tell_use(&scene, note->slot, note->cgroup, (BLAME_CGROUP | BLAME_SLEPT) << 16 | note->slept_cpu,
 				 from - note->slept);
 		note->slept = 0;
 	}

@@ -16,23 +16,6 @@
 #define MOVE_NS 150
 #define WHOLE 1024
 
-/* Who waited, and what is to be added where. */
-struct charge {
-	__u64 victim_start_ns;
-	__u64 victim_cgroup;
-	__u32 victim;
-	__u32 salt;
-	__u32 lane; /* the CPU that was waited for */
-	__u32 buffer;
-	__u16 cpu; /* the same, or BLAME_ANY_CPU */
-	__u8 what;
-	__u8 is_task;	   /* adds to task_ns */
-	__u8 is_stall;	   /* adds to stall_ns */
-	__u8 is_throttled; /* pauses[lane] tells when */
-	__u8 is_short;	   /* only the last slice and no quota is concerned */
-	__u8 pad;
-};
-
 static __always_inline void spend(struct blame_cpu *lane, __u64 ns)
 {
 	lane->credit -= lane->credit < ns ? lane->credit : ns;
@@ -92,11 +75,45 @@ static __always_inline void add(const struct charge *charge, struct blame_near *
 		pair->sum.stall_ns += ns;
 }
 
+/* Before 6.4 a key must not be in the memory that a function which is not static is given: hence the copies. */
+static __always_inline struct blame_cpu *lane_of(const struct charge *charge)
+{
+	__u32 index = charge->lane;
+
+	return bpf_map_lookup_elem(&cpus, &index);
+}
+
+static __always_inline struct slices *slices_of(const struct charge *charge)
+{
+	__u32 index = charge->lane;
+
+	return bpf_map_lookup_elem(&ran, &index);
+}
+
+static __always_inline struct work *work_of(const struct charge *charge)
+{
+	__u32 index = charge->lane;
+
+	return bpf_map_lookup_elem(&works, &index);
+}
+
 static __always_inline struct blame_near *near_of(const struct charge *charge)
 {
 	__u32 index = charge->lane * 2 + charge->buffer;
 
 	return bpf_map_lookup_elem(&near, &index);
+}
+
+/* Charge what ran last. */
+static __noinline int charge_last(struct charge *charge, __u64 ns)
+{
+	struct slices *slices = slices_of(charge);
+	struct blame_near *near = near_of(charge);
+	struct blame_cpu *lane = lane_of(charge);
+
+	if (lane && slices && near)
+		add(charge, near, lane, &slices->at[lane->head & (SLICES - 1)], ns);
+	return 0;
 }
 
 /* One charge on its way back through what ran. */
@@ -105,20 +122,19 @@ struct walk {
 	struct blame_cpu *lane;
 	struct blame_near *near;
 	struct slices *slices;
-	__u64 from;
 	__u64 to;
-	__u32 part;
 	__u32 at;
 };
 
 static __always_inline void add_part(struct walk *walk, const struct slice *who, __u64 begin, __u64 end)
 {
-	__u64 first = begin > walk->from ? begin : walk->from;
+	const struct charge *charge = walk->charge;
+	__u64 first = begin > charge->from ? begin : charge->from;
 	__u64 last = end < walk->to ? end : walk->to;
 
 	if (last > first)
-		add(walk->charge, walk->near, walk->lane, who,
-		    walk->part == WHOLE ? last - first : (last - first) * walk->part / WHOLE);
+		add(charge, walk->near, walk->lane, who,
+		    charge->part == WHOLE ? last - first : (last - first) * charge->part / WHOLE);
 	if (begin < walk->to)
 		walk->to = begin;
 }
@@ -133,7 +149,7 @@ static long visit_slice(__u32 index, struct walk *walk)
 	add_part(walk, slice, begin, slice->end);
 	walk->at--;
 	spend(walk->lane, VISIT_NS);
-	return begin <= walk->from || !walk->lane->credit;
+	return begin <= walk->charge->from || !walk->lane->credit;
 }
 
 static long visit_crowd(__u32 index, struct walk *walk)
@@ -145,24 +161,26 @@ static long visit_crowd(__u32 index, struct walk *walk)
 	(void)index;
 	add_part(walk, &who, begin, crowd->end);
 	walk->at--;
-	return begin <= walk->from;
+	return begin <= walk->charge->from;
 }
 
 /* Charge the time from `from` to `to` to what ran then, or `part` of WHOLE of it. Where single processes would cost too
  * much, time or room, it is the crowd of a control group that ran. */
 __noinline int charge_runners(struct charge *charge, __u64 from, __u64 to, __u32 part)
 {
-	struct walk walk = {.charge = charge, .from = from, .to = to, .part = part};
+	struct walk walk = {.charge = charge, .to = to};
 	struct blame_control *common;
 	__u32 zero = 0;
 
 	if (!charge)
 		return 0;
-	walk.lane = bpf_map_lookup_elem(&cpus, &charge->lane);
-	walk.slices = bpf_map_lookup_elem(&ran, &charge->lane);
+	walk.lane = lane_of(charge);
+	walk.slices = slices_of(charge);
 	walk.near = near_of(charge);
 	if (!walk.lane || !walk.slices || !walk.near)
 		return 0;
+	charge->from = from;
+	charge->part = part;
 	walk.at = walk.lane->head;
 	if (!visit_slice(0, &walk)) {
 		common = bpf_map_lookup_elem(&control, &zero);
@@ -182,17 +200,17 @@ __noinline int charge_quota(struct charge *charge, __u64 from, __u64 to, __u32 p
 {
 	struct blame_cpu *lane;
 	struct blame_near *near;
-	struct pause *pause;
+	struct work *work;
 
 	if (!charge)
 		return 0;
-	lane = bpf_map_lookup_elem(&cpus, &charge->lane);
-	pause = bpf_map_lookup_elem(&pauses, &charge->lane);
+	lane = lane_of(charge);
+	work = work_of(charge);
 	near = near_of(charge);
-	if (!lane || !near || !pause)
+	if (!lane || !near || !work)
 		return 0;
 	charge->what |= BLAME_QUOTA;
-	add(charge, near, lane, &pause->self, part == WHOLE ? to - from : (to - from) * part / WHOLE);
+	add(charge, near, lane, &work->self, part == WHOLE ? to - from : (to - from) * part / WHOLE);
 	charge->what &= ~BLAME_QUOTA;
 	return 0;
 }
@@ -200,14 +218,14 @@ __noinline int charge_quota(struct charge *charge, __u64 from, __u64 to, __u32 p
 /* The same, but what the waiter's own quota took is charged to that. */
 __noinline int charge_span(struct charge *charge, __u64 from, __u64 to, __u32 part)
 {
-	struct pause *pause = NULL;
+	struct work *work = NULL;
 
 	if (!charge)
 		return 0;
 	if (charge->is_throttled)
-		pause = bpf_map_lookup_elem(&pauses, &charge->lane);
-	for (int i = 0; i < THROTTLES + 2 && pause; i++) {
-		__u64 begin = pause->throttles[i].begin, end = pause->throttles[i].end;
+		work = work_of(charge);
+	for (int i = 0; i < THROTTLES + 2 && work; i++) {
+		__u64 begin = work->throttles[i].begin, end = work->throttles[i].end;
 
 		if (begin < from)
 			begin = from;

@@ -90,8 +90,31 @@ struct quota {
 	struct throttle last[THROTTLES];
 };
 
-/* Who waits, and when its own quota kept it from running, the newest first: now, before, and unseen. */
-struct pause {
+/* Who waited, and what is to be added where. */
+struct charge {
+	__u64 victim_start_ns;
+	__u64 victim_cgroup;
+	__u32 victim;
+	__u32 salt;
+	__u32 lane; /* the CPU that was waited for */
+	__u32 buffer;
+	__u16 cpu; /* the same, or BLAME_ANY_CPU */
+	__u8 what;
+	__u8 is_task;	   /* adds to task_ns */
+	__u8 is_stall;	   /* adds to stall_ns */
+	__u8 is_throttled; /* work.throttles tell when */
+	__u8 is_short;	   /* only the last slice and no quota is concerned */
+	__u8 pad;
+	/* of the interval that is walked now */
+	__u64 from;
+	__u32 part;
+	__u32 pad_too;
+};
+
+/* What is being charged. Who waits is told once more, as its own offender, with the times in which its own quota kept it
+ * from running, the newest first: now, before, and unseen. In a map for the sake of the stack. */
+struct work {
+	struct charge charge;
 	struct slice self;
 	struct throttle throttles[THROTTLES + 2];
 };
@@ -125,13 +148,12 @@ struct {
 	__type(value, struct slices);
 } ran SEC(".maps");
 
-/* For the length of one charge. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pause);
-} pauses SEC(".maps");
+	__type(value, struct work);
+} works SEC(".maps");
 
 /* cpu * 2 + buffer */
 struct {

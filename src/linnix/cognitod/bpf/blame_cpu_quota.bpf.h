@@ -55,34 +55,34 @@ static __noinline int look_at_leaver(struct task_struct *prev, __u64 epoch, __u6
 	return 0;
 }
 
-/* Fill in pauses[lane], for a wait that began at `from`. */
+/* Fill in works[lane], for a wait that began at `from`. */
 static __noinline int find_throttles(struct charge *charge, struct task_struct *task, struct note *note, __u64 from,
 				     __u64 now)
 {
 	struct cfs_rq *queue = task->se.cfs_rq;
-	struct pause *pause = bpf_map_lookup_elem(&pauses, &charge->lane);
+	struct work *work = work_of(charge);
 	struct quota *quota = quota_of(queue, note->epoch);
 	__u64 known = 0, total = note->queue == (__u64)queue ? throttled_total(queue) - note->throttled : 0;
 
-	if (!quota || !pause)
+	if (!quota || !work)
 		return 0;
-	pause->self.pid = note->pid;
-	pause->self.salt = note->salt;
-	pause->self.start_ns = note->start_ns;
-	pause->self.cgroup = note->cgroup;
+	work->self.pid = note->pid;
+	work->self.salt = note->salt;
+	work->self.start_ns = note->start_ns;
+	work->self.cgroup = note->cgroup;
 	look_at_quota(quota, queue, now);
-	pause->throttles[0].begin = quota->since;
-	pause->throttles[0].end = quota->since ? now : 0;
+	work->throttles[0].begin = quota->since;
+	work->throttles[0].end = quota->since ? now : 0;
 	for (int i = 0; i < THROTTLES; i++) {
 		struct throttle *last = &quota->last[(quota->top - i) & (THROTTLES - 1)];
 
-		pause->throttles[i + 1] = *last;
+		work->throttles[i + 1] = *last;
 		if (last->end > from)
 			known += last->end - last->begin;
 	}
 	/* Throttled where none of its tasks was switched away. Nobody knows when: put where the wait began. */
-	pause->throttles[THROTTLES + 1].begin = from;
-	pause->throttles[THROTTLES + 1].end = from + (total > known ? total - known : 0);
+	work->throttles[THROTTLES + 1].begin = from;
+	work->throttles[THROTTLES + 1].end = from + (total > known ? total - known : 0);
 	charge->is_throttled = true;
 	return 0;
 }

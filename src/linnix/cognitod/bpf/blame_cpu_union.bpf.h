@@ -51,6 +51,11 @@ __noinline int charge_union(struct charge *charge, struct cover *cover, __u64 fr
 
 	if (!charge || !cover)
 		return 0;
+	if (charge->is_short && (!cover->count || cover->spans[cover->top & (COVERS - 1)].end < from)) {
+		charge_last(charge, to - from);
+		push_span(cover, from, to, to - from);
+		return 0;
+	}
 	for (int i = 0; i < COVERS && cover->count; i++) {
 		struct span *span = &cover->spans[cover->top & (COVERS - 1)];
 		__u64 length = span->end - span->begin;
@@ -79,16 +84,12 @@ __noinline int charge_union(struct charge *charge, struct cover *cover, __u64 fr
 /* The control group at `slot` and all above it. */
 __noinline int charge_groups(struct charge *charge, __u32 slot, __u64 from, __u64 to)
 {
-	struct blame_near *near;
-	struct slices *slices;
 	struct blame_cpu *lane;
 
 	if (!charge)
 		return 0;
-	lane = bpf_map_lookup_elem(&cpus, &charge->lane);
-	slices = bpf_map_lookup_elem(&ran, &charge->lane);
-	near = near_of(charge);
-	if (!lane || !slices || !near)
+	lane = lane_of(charge);
+	if (!lane)
 		return 0;
 	for (int level = 0; level < LEVELS && slot && slot < BLAME_SLOTS; level++) {
 		__u32 index = charge->lane * BLAME_SLOTS + slot;
@@ -109,12 +110,7 @@ __noinline int charge_groups(struct charge *charge, __u32 slot, __u64 from, __u6
 		}
 		charge->victim = slot;
 		charge->victim_cgroup = cover->cgroup;
-		if (charge->is_short && (!cover->count || cover->spans[cover->top & (COVERS - 1)].end < from)) {
-			add(charge, near, lane, &slices->at[lane->head & (SLICES - 1)], to - from);
-			push_span(cover, from, to, to - from);
-		} else {
-			charge_union(charge, cover, from, to);
-		}
+		charge_union(charge, cover, from, to);
 		slot = cover->parent;
 	}
 	return 0;
@@ -129,7 +125,7 @@ __noinline int charge_process(struct charge *charge, __u64 from, __u64 to)
 
 	if (!charge)
 		return 0;
-	lane = bpf_map_lookup_elem(&cpus, &charge->lane);
+	lane = lane_of(charge);
 	if (!lane)
 		return 0;
 	key.pid = charge->victim;

@@ -116,8 +116,8 @@ class BlameCpu:
         cpus = library.possible_cpus()
         found = Object(library, preflight.object_dir(self._environ) / "blame_cpu.bpf.o")
         try:
-            for name, count in (("cpus", cpus), ("ran", cpus), ("pauses", cpus), ("near", 2 * cpus), ("group_covers", cpus * SLOTS)):
-                found.set_max_entries(name, count)
+            for name, each in (("cpus", 1), ("ran", 1), ("works", 1), ("near", 2), ("group_covers", SLOTS)):
+                found.set_max_entries(name, each * cpus)
             found.load()
             self._walks = found.attach_iterator("note_task")
             self._control = map_array(found, "control", CONTROL)
