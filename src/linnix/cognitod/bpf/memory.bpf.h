@@ -33,16 +33,6 @@ struct {
 	__type(value, struct distances);
 } distances SEC(".maps");
 
-/* A pointer the verifier guards becomes a number by way of the stack. */
-static __always_inline __u64 as_number(void *pointer)
-{
-	void *volatile slot = pointer;
-	__u64 number = 0;
-
-	bpf_probe_read_kernel(&number, sizeof(number), (const void *)&slot);
-	return number;
-}
-
 static __always_inline void find_distances(struct distances *all)
 {
 	__u64 array = as_number(&landmark);

@@ -24,6 +24,16 @@
 /* Threads of a dying group that are looked at one by one; those beyond have nearly always been added up already. */
 #define GROUP_WALK 64
 
+/* A pointer the verifier guards becomes a number by way of the stack. */
+static __always_inline __u64 as_number(void *pointer)
+{
+	void *volatile slot = pointer;
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), (const void *)&slot);
+	return number;
+}
+
 static __always_inline __u32 task_state(struct task_struct *task)
 {
 	if (field_exists(struct task_struct___before_5_14, state))
