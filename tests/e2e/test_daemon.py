@@ -284,6 +284,7 @@ def test_twenty_rounds_leave_no_file_and_no_thread_open() -> None:
         while pipeline.snapshot is None and not failures:
             await asyncio.sleep(0.01)
         assert ingest.stop()
+        host.close()
         assert failures == []
 
     asyncio.run(round_trip())  # the first one loads what stays loaded
