@@ -109,6 +109,7 @@ class Ingest:
         self._on_failure = on_failure
         self._max_queued = max_queued
         self._instruments = list(instruments)
+        self._asked: list[Instrument] = []  # those that are open
         self._readings: deque[object] = deque(maxlen=MAX_READINGS)
         self._batches: deque[Batch] = deque()
         self._sample: Sample | None = None
@@ -152,8 +153,7 @@ class Ingest:
         next_sample_s = time.monotonic()
         first = True
         came = 0
-        for instrument in self._instruments:
-            instrument.open()
+        unopened = deque(self._instruments)
         while not self._stop.is_set():
             now_s = time.monotonic()
             if now_s >= next_sample_s:
@@ -161,6 +161,12 @@ class Ingest:
                 self._take_sample(first)
                 first = False
                 next_sample_s = max(next_sample_s + self._interval_s, now_s)
+            if unopened:  # one at a time, after the first sample: programs take a while to load, and events do not wait
+                instrument = unopened.popleft()
+                instrument.open()
+                self._asked.append(instrument)
+                came = self._drain()
+                continue
             self._sight.wait(self._until(next_sample_s, LONGEST_S))
             # Woken by an event: let a few more gather. A storm then costs twenty batches a second, not one an event.
             self._stop.wait(self._until(next_sample_s, 2 * LATENCY_S if came in MANY else LATENCY_S))
@@ -187,12 +193,12 @@ class Ingest:
 
     def _collect(self) -> None:
         """Ask every instrument; one that breaks is left out from then on, because the daemon can do without it."""
-        for instrument in list(self._instruments):
+        for instrument in list(self._asked):
             try:
                 reading = instrument.collect(time.monotonic_ns())
             except Exception:
                 log.exception("%s failed and is switched off", type(instrument).__name__)
-                self._instruments.remove(instrument)
+                self._asked.remove(instrument)
                 instrument.close()
                 continue
             if reading is not None:
