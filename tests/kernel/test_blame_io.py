@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from linnix.cognitod.events import Array
-from linnix.cognitod.kernel.blame_io import BlameIo
+from linnix.cognitod.kernel.blame_io import GONE_NS, BlameIo
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL, STALL, StallReading
 from support.stalled import Group, answer, new_group, running, start
 
@@ -260,6 +260,8 @@ def test_bytes_of_direct_writes_are_those_that_the_process_wrote_exactly(
         start(writer)
         account.follow(writer)
         written = answer(writer)
+        time.sleep(GONE_NS / 1e9)  # what the kernel did not tell the end of is looked after then
+        account.collect()
 
     completed = np.concatenate(account.completed)
     own = completed[(completed["pid"] == writer.pid) & (completed["op"] == REQ_OP_WRITE)]

@@ -81,7 +81,7 @@ static __always_inline int enter(__u8 cause)
 
 	if (!in_memstall(task) || peek(task, flags) & PF_KTHREAD)
 		return 0;
-	outer = bpf_map_lookup_elem(&open_waits, &tid);
+	outer = open_wait(tid);
 	if (outer && outer->amount)
 		outer->amount++;
 	else
@@ -92,7 +92,7 @@ static __always_inline int enter(__u8 cause)
 static __always_inline int leave(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct linnix_stall *wait = bpf_map_lookup_elem(&open_waits, &tid);
+	struct linnix_stall *wait = open_wait(tid);
 
 	if (!wait || !wait->amount)
 		return 0;
@@ -188,14 +188,14 @@ int handle_switch(__u64 *ctx)
 		return 0;
 	if (read_bits((struct task_struct *)stay_here(next), in_memstall)) {
 		tid = next->pid;
-		wait = bpf_map_lookup_elem(&open_waits, &tid);
+		wait = open_wait(tid);
 		if (wait && !wait->amount)
 			end_wait(tid, wait);
 	}
 	if (!read_bits((struct task_struct *)stay_here(prev), in_memstall) || !fell_asleep(ctx))
 		return 0;
 	tid = prev->pid;
-	if (prev->flags & PF_KTHREAD || bpf_map_lookup_elem(&open_waits, &tid))
+	if (prev->flags & PF_KTHREAD || open_wait(tid))
 		return 0;
 	/* A page comes from a device: iowait. Who is above its memory.high sleeps for a time. */
 	begin_memstall(prev, read_bits(prev, in_iowait) ? LINNIX_CAUSE_REFAULT : LINNIX_CAUSE_OWN_LIMIT, 0);

@@ -18,37 +18,37 @@
 /* include/linux/kdev_t.h */
 #define MINORBITS 20
 
-/* Before 5.11, a54895fa057c "block: remove the request_queue to argument request based tracepoints" and its siblings,
- * these tracepoints had the queue as their first argument. bd_stats came with the same release. */
-static __always_inline bool queue_comes_first(void)
-{
-	return !field_exists(struct block_device, bd_stats);
-}
+/* What the tracepoints look like since 5.11, a54895fa057c "block: remove the request_queue to argument request based
+ * tracepoints" and its siblings for bios: before, the queue was their first argument. Later releases of 5.10 have the one
+ * and not the other, so each is asked for its own type. */
+typedef void (*btf_trace_block_rq_issue)(void *data, struct request *request);
+typedef void (*btf_trace_block_getrq)(void *data, struct bio *bio);
+typedef void (*btf_trace_block_bio_frontmerge)(void *data, struct bio *bio);
 
-/* The argument `place` before 5.11, and the first since. Not an index that clang computes: 5.10 wants a constant one. */
-static __always_inline void *first_but_queue(__u64 *ctx, int place)
-{
-	if (queue_comes_first())
-		return (void *)((volatile __u64 *)ctx)[place];
-	return (void *)((volatile __u64 *)ctx)[0];
-}
+/* An argument of a tracepoint by a constant index: 5.10 does not follow one that clang computes to merge two branches. */
+#define argument(ctx, place)                                                                                           \
+	({                                                                                                             \
+		__u64 loaded;                                                                                          \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(loaded) : "r"(ctx), "i"((place) * 8));                    \
+		(void *)loaded;                                                                                        \
+	})
 
-/* The request of block_rq_issue and block_rq_requeue. */
+/* The request of block_rq_issue and of block_rq_requeue, which changed together. */
 static __always_inline struct request *traced_request(__u64 *ctx)
 {
-	return first_but_queue(ctx, 1);
+	return type_exists(btf_trace_block_rq_issue) ? argument(ctx, 0) : argument(ctx, 1);
 }
 
 /* The bio of block_getrq. */
 static __always_inline struct bio *traced_bio(__u64 *ctx)
 {
-	return first_but_queue(ctx, 1);
+	return type_exists(btf_trace_block_getrq) ? argument(ctx, 0) : argument(ctx, 1);
 }
 
 /* The bio of block_bio_frontmerge, which had the queue and the request before it. */
 static __always_inline struct bio *merged_bio(__u64 *ctx)
 {
-	return first_but_queue(ctx, 2);
+	return type_exists(btf_trace_block_bio_frontmerge) ? argument(ctx, 0) : argument(ctx, 2);
 }
 
 static __always_inline __u32 disk_dev(struct gendisk *disk)

@@ -94,6 +94,9 @@ static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u
 		bits >> __builtin_preserve_field_info((pointer)->field, 5);                                            \
 	})
 
+/* The running kernel has this type, and where it is that of a function, with as many arguments. 0 is BPF_TYPE_EXISTS. */
+#define type_exists(type) __builtin_preserve_type_info(*(type *)0, 0)
+
 /* Numbers of an enum are looked up in the running kernel: 0 is BPF_ENUMVAL_EXISTS, 1 is BPF_ENUMVAL_VALUE. */
 #define enum_value_exists(type, name) __builtin_preserve_enum_value(*(type *)name, 0)
 #define enum_value(type, name) __builtin_preserve_enum_value(*(type *)name, 1)
@@ -341,12 +344,8 @@ struct gendisk {
 	int first_minor;
 };
 
-/* bd_stats came with 5.11, 0d02129e76ed "block: merge struct block_device and struct hd_struct": it dates a kernel. */
-struct disk_stats;
-
 struct block_device {
 	struct gendisk *bd_disk;
-	struct disk_stats *bd_stats;
 };
 
 struct request_queue {
@@ -374,6 +373,7 @@ struct bio___before_5_12 {
 
 struct request {
 	struct request_queue *q;
+	__u64 start_time_ns;
 	unsigned int cmd_flags;
 	unsigned int __data_len;
 	struct bio *bio;

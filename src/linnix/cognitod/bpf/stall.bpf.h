@@ -207,6 +207,14 @@ static __always_inline void begin_wait(struct task_struct *task, struct linnix_s
 		__sync_fetch_and_add(&mine->unseen_waits, 1);
 }
 
+/* What a thread waits for now. An entry with an end is one whose deletion failed, as it may in an interrupt. */
+static __always_inline struct linnix_stall *open_wait(__u32 tid)
+{
+	struct linnix_stall *wait = bpf_map_lookup_elem(&open_waits, &tid);
+
+	return wait && !wait->ts_ns ? wait : NULL;
+}
+
 static __always_inline void end_wait(__u32 tid, struct linnix_stall *wait)
 {
 	wait->ts_ns = bpf_ktime_get_ns();

@@ -10,7 +10,7 @@
 
 enum linnix_stall_kind {
 	LINNIX_STALL_WAIT = 0,	 /* a thread waited from begin_ns to ts_ns */
-	LINNIX_STALL_SERVED = 1, /* a device had a request from begin_ns to ts_ns; begin_ns is 0 if it had it before */
+	LINNIX_STALL_SERVED = 1, /* a device had a request from begin_ns to ts_ns */
 	LINNIX_STALL_ALLOC = 2,	 /* a process took `amount` pages between begin_ns and ts_ns */
 	LINNIX_STALL_CGROUP = 3, /* the parent of cgroup_id is `key` */
 	LINNIX_STALL_KINDS = 4,
@@ -25,8 +25,17 @@ enum linnix_stall_cause {
 	LINNIX_CAUSE_REFAULT = 4,     /* waited for a page that had been evicted a moment ago */
 };
 
+/* How a request ended. */
+enum linnix_stall_end {
+	LINNIX_END_DONE = 0,
+	LINNIX_END_REFUSED = 1, /* the driver had no room for it; it will be issued again */
+	LINNIX_END_UNSEEN = 2,	/* its issue was not seen, and begin_ns is when it was made: it was in flight before anybody
+				 * looked, or is one of a flush, which complete once more without having been issued */
+	LINNIX_END_MISSED = 3,	/* it was done with at some time before: it is issued for something else */
+};
+
 struct linnix_stall {
-	__u64 ts_ns;
+	__u64 ts_ns; /* 0 while it goes on */
 	__u64 begin_ns;
 	__u64 start_ns;	 /* boot time of the thread-group leader of who waited, submitted or allocated */
 	__u64 cgroup_id; /* cgroup2 id of the same */
@@ -37,7 +46,7 @@ struct linnix_stall {
 	__u32 amount; /* served: bytes; alloc: pages; wait for memory: how deeply nested */
 	__u32 cpu;    /* wait: where it began */
 	__u8 kind;
-	__u8 cause;    /* wait; served: 1 when the driver had no room for the request, so that it will be issued again */
+	__u8 cause;    /* wait: enum linnix_stall_cause; served: enum linnix_stall_end */
 	__u8 inferred; /* served: the owner is a conclusion, not an observation */
 	__u8 op;       /* served: REQ_OP_* */
 };

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel.charge import Ints, Use
 from linnix.cognitod.kernel.pairs import NOBODY, Waits, drop_lost, owners_of, pair
-from linnix.cognitod.kernel.stalls import RECORD, SERVED, Seen, Stalls
+from linnix.cognitod.kernel.stalls import DONE, MISSED, RECORD, SERVED, UNSEEN, Seen, Stalls
 from linnix.cognitod.model import RESOURCES, StallReading
 
 #: STALLS_BYTES in bpf/blame_io.bpf.c.
 RING_BYTES = 4 << 20
+#: A request in flight for longer than this may be one whose completion was missed.
+GONE_NS = 10**9
+
 _PROGRAMS = (
     "handle_dirty",
     "handle_dirty_page",
@@ -37,8 +41,10 @@ _PROGRAMS = (
     "handle_waking",
     "handle_switch",
 )
-#: One of them is there: pages, or since 5.16 folios.
-_OPTIONAL = {"handle_dirty": "writeback_dirty_folio", "handle_dirty_page": "writeback_dirty_page"}
+_OPTIONAL = {
+    "handle_dirty": "writeback_dirty_folio",  # since 5.16; before, pages
+    "handle_dirty_page": "writeback_dirty_page",
+}
 #: Bytes of key and value.
 _MAPS = {
     "owners": (8, RECORD.itemsize),
@@ -55,13 +61,13 @@ class BlameIo:
     name = "blame_io"
     resource = "io"
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ, sys: Path = Path("/sys")) -> None:
         probe = ProbeState(name=self.name, what="who waits for whose block IO", programs=_PROGRAMS)
-        self._environ = environ
+        self._environ, self._sys = environ, sys
         self._stalls = Stalls(probe, "blame_io.bpf.o", RING_BYTES, _MAPS, _OPTIONAL)
         self._waits = Waits()
         self._late = np.empty(0, RECORD)  # requests that ended after the last moment of collection
-        self._last_ns = 0
+        self._epoch_ns = self._last_ns = 0
         #: The requests that completed in the last interval that was collected, : dtype RECORD. Of who writes
         #: around the page cache, ``amount`` sums to the bytes written exactly.
         self.completed = np.empty(0, RECORD)
@@ -74,7 +80,7 @@ class BlameIo:
         """Begin a new epoch. ``KernelError``."""
         self._stalls.attach()
         self._waits, self._late = Waits(), np.empty(0, RECORD)
-        self._last_ns = self._stalls.began_ns
+        self._epoch_ns = self._last_ns = self._stalls.attached_ns
 
     def detach(self) -> None:
         """End the epoch."""
@@ -125,7 +131,12 @@ class BlameIo:
         told = np.concatenate((self._late, seen.records[seen.records["kind"] == SERVED]))
         is_late = told["ts_ns"] > now_ns
         self._late, ended = told[is_late], told[~is_late]
-        self.completed = ended[ended["cause"] == 0]
+        in_flight, gone = self._tell_gone(in_flight, now_ns)
+        self.completed = np.concatenate((ended[np.isin(ended["cause"], (DONE, MISSED))], gone))
+        # Of requests whose issue was not seen only those count that this epoch found in flight; when a request whose
+        # completion was missed was done with is not known.
+        ended = ended[(ended["cause"] != UNSEEN) | (ended["begin_ns"] < self._epoch_ns)]
+        ended = ended[ended["cause"] != MISSED]
         done = set(zip(ended["key"].tolist(), ended["begin_ns"].tolist(), strict=True))
         going_on = np.concatenate((in_flight, self._late))
         names = zip(going_on["key"].tolist(), going_on["begin_ns"].tolist(), strict=True)
@@ -138,6 +149,33 @@ class BlameIo:
         served = np.concatenate((ended, going_on))
         served["begin_ns"] = np.maximum(served["begin_ns"], begin_ns)
         return served
+
+    def _tell_gone(self, in_flight: Array, now_ns: int) -> tuple[Array, Array]:
+        """Tell requests that are in flight from those whose completion was missed, by how many their device has.
+
+        Only what is older than GONE_NS is doubted, the oldest first. What is found to be gone is forgotten.
+        """
+        old = np.flatnonzero(in_flight["begin_ns"] + GONE_NS < now_ns)
+        if not len(old):
+            return in_flight, in_flight[:0]
+        old = old[np.argsort(in_flight["begin_ns"][old])]
+        gone = [old[:0]]
+        for dev in np.unique(in_flight["dev"][old]).tolist():
+            of_dev = old[in_flight["dev"][old] == dev]
+            gone.append(of_dev[: max(0, len(of_dev) - read_in_flight(dev, self._sys))])
+        which = np.concatenate(gone)
+        for at in which:
+            self._stalls.forget("in_flight", in_flight["key"][at].tobytes())
+        return np.delete(in_flight, which), in_flight[which]
+
+
+def read_in_flight(dev: int, sys: Path = Path("/sys")) -> int:
+    """How many requests a disk has, of either direction; flushes are not among them. 0 for a disk that has gone."""
+    try:
+        text = (sys / f"dev/block/{dev >> 20}:{dev & 0xFFFFF}/inflight").read_text()
+    except OSError:
+        return 0
+    return sum(map(int, text.split()))
 
 
 def _choose_device(served: Array, parts: Array) -> tuple[NDArray[np.uint32], Ints]:

@@ -70,7 +70,7 @@ class BlameMemory:
         """Begin a new epoch. ``KernelError``."""
         self._stalls.attach()
         self._waits, self._limits = Waits(), OwnLimits()
-        self._last_ns = self._stalls.began_ns
+        self._last_ns = self._stalls.attached_ns
 
     def detach(self) -> None:
         """End the epoch."""

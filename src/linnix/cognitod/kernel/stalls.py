@@ -49,6 +49,9 @@ KINDS = 4
 #: ``enum linnix_stall_cause``.
 IO, RECLAIM, OWN_LIMIT, COMPACTION, REFAULT = range(5)
 
+#: ``enum linnix_stall_end``.
+DONE, REFUSED, UNSEEN, MISSED = range(4)
+
 #: ``struct linnix_stall_books``.
 BOOKS = np.dtype(
     [
@@ -104,7 +107,7 @@ class Stalls:
         self._object: Object | None = None
         self._ring: MappedRing | None = None
         self._books = np.zeros((), BOOKS)
-        self.began_ns = 0
+        self._refreshed_ns = self.attached_ns = 0
         self._looked_ns = 0
         self._ahead: dict[tuple[int, int], int] = {}  # by CPU and cgroup: run time told before it was handed in
         self.parents: dict[int, int] = {}
@@ -169,12 +172,13 @@ class Stalls:
             ring.close()
             self.state = replace(self.state, state="failed", reason="; ".join(error.reasons))
             raise
-        self._ring, self.began_ns = ring, time.monotonic_ns()
+        self._ring, self.attached_ns = ring, time.monotonic_ns()
+        self._refreshed_ns = self.attached_ns
         self.state = replace(
             self.state,
             state="on",
             reason="",
-            attach_ms=(self.began_ns - began_ns) / 1e6,
+            attach_ms=(self.attached_ns - began_ns) / 1e6,
             attachments=self.state.attachments + 1,
         )
 
@@ -227,7 +231,14 @@ class Stalls:
         """
         if self._object is None:
             raise ValueError(f"{self.state.name} is not loaded")
-        return self._object.read_hash(self._object.map_fd(name), key, RECORD)[1]
+        records = self._object.read_hash(self._object.map_fd(name), key, RECORD)[1]
+        going_on: Array = records[records["ts_ns"] == 0]
+        return going_on
+
+    def forget(self, name: str, key: bytes) -> None:
+        """Take one element out of a hash, if it is there."""
+        assert self._object is not None
+        self._object.delete(self._object.map_fd(name), key)
 
     def _take_ran(self, now_ns: int) -> dict[int, NDArray[np.int64]]:
         """How long tasks of each cgroup ran, by CPU, since the last call; those that run at this moment included."""
@@ -257,8 +268,8 @@ class Stalls:
         assert self._object is not None
         runs, run_ns = self._object.run_stats(self.state.programs)
         now_ns = time.monotonic_ns()
-        attached_s = self.state.attached_s + (now_ns - self.began_ns) / 1e9
-        self.began_ns = now_ns
+        attached_s = self.state.attached_s + (now_ns - self._refreshed_ns) / 1e9
+        self._refreshed_ns = now_ns
         self.state = replace(self.state, runs=runs, run_ns=run_ns, attached_s=attached_s)
 
     def detach(self) -> None:
