@@ -48,16 +48,18 @@ def test_what_finds_no_room_is_counted_by_kind_and_cpu_and_nothing_else_is_missi
     finally:
         witness.close()
 
-    lost = {kind: end.lost[kind] - start.lost[kind] for kind in ("exec", "fork", "exit")}
-    made = {kind: end.produced[kind] - start.produced[kind] for kind in lost}
-    assert {kind: lost[kind] + made[kind] for kind in lost} == {
-        kind: witnessed_end.produced[kind] - witnessed.produced[kind] for kind in lost
+    kinds = ("exec", "fork", "exit")
+    made = {kind: end.produced[kind] - start.produced[kind] for kind in kinds}
+    lost = {kind: end.lost[kind] + end.flood[kind] - start.lost[kind] - start.flood[kind] for kind in kinds}
+    assert {kind: lost[kind] + made[kind] for kind in kinds} == {
+        kind: witnessed_end.produced[kind] - witnessed.produced[kind] for kind in kinds
     }
-    assert len(drained) in (room - 1, room)
+    # the room is shared out: whoever asks for all of it gets half, and whoever else there is the rest
+    assert room // 2 <= len(drained) <= room
     assert sum(made.values()) <= len(drained)
     assert lost["fork"] > 100
     assert lost["exit"] > 100
-    assert {kind: sum(end.lost_per_cpu[kind]) for kind in lost} == {kind: end.lost[kind] for kind in lost}
+    assert {kind: sum(end.lost_per_cpu[kind]) for kind in kinds} == {kind: end.lost[kind] for kind in kinds}
 
 
 def _together(one: BpfSight, other: BpfSight) -> tuple[Counters, Counters]:

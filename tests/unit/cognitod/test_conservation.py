@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from linnix.cognitod.conservation import Balance, Births, Ledger
+from linnix.cognitod.conservation import Balance, Births, Ledger, Traffic
 from linnix.cognitod.model import Books
 
 S = 10**9
@@ -103,3 +103,21 @@ def test_births_are_counted_between_readings_that_belong_together() -> None:
     found = ledger.births()
     assert found == Births(kernel_processes=30, forks=21, threads=1, workers=1)
     assert found.unexplained == 7
+
+
+def test_bytes_are_held_against_the_disks_since_the_first_reading() -> None:
+    ledger = Ledger()
+    assert ledger.traffic() is None
+    ledger.add(replace(ZERO, read_bytes=100, write_bytes=50, disk_read_bytes=1000, disk_write_bytes=2000))
+    ledger.add(
+        replace(ZERO, at_ns=99 * S, read_bytes=107, write_bytes=63, disk_read_bytes=1007, disk_write_bytes=2011)
+    )
+
+    assert ledger.traffic() == Traffic(read_bytes=7, disk_read_bytes=7, write_bytes=13, disk_write_bytes=11)
+
+
+def test_without_the_kernels_programs_no_bytes_are_known() -> None:
+    ledger = Ledger()
+    ledger.add(ZERO)
+
+    assert ledger.traffic() is None
