@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod import records
 from linnix.cognitod.events import ARGV_LEN, EXEC_TEXT, Array
 from linnix.cognitod.handles import Handles, Index
 
@@ -123,7 +124,7 @@ class ExecTexts:
     def _put(self, texts: Array) -> Index:
         handles = self._handles.take(len(texts))
         while self._handles.top > len(self._texts):
-            self._texts = np.concatenate([self._texts, np.zeros_like(self._texts)])
+            self._texts = records.grown(self._texts, 2 * len(self._texts))  # what is not used yet is not resident
         self._texts[handles] = texts
         return handles
 
