@@ -14,6 +14,7 @@ import pytest
 from linnix.cognitod.kernel.blame_cpu import BlameCpu
 from linnix.cognitod.kernel.errors import KernelError
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL
+from support.alone import when_alone
 from support.stalled import Group, new_group
 from support.waiters import (
     DUTY,
@@ -66,6 +67,7 @@ def agrees(seen: Measured, processes: list[Process], *groups: Group, within_pct:
 
 @pytest.mark.parametrize("count", [1, 3, 8])
 @pytest.mark.parametrize(("width", "within_pct"), [(1, PINNED), (2, FREE)], ids=["pinned", "free"])
+@when_alone
 def test_waiting_agrees_with_run_delay_and_stalls_with_pressure(
     meter: BlameCpu, groups: tuple[Group, Group], count: int, width: int, within_pct: float
 ) -> None:
@@ -81,6 +83,7 @@ def test_waiting_agrees_with_run_delay_and_stalls_with_pressure(
 
 
 @pytest.mark.parametrize(("width", "within_pct"), [(1, PINNED), (2, FREE)], ids=["pinned", "free"])
+@when_alone
 def test_stalls_of_nested_groups_agree_at_every_level(
     meter: BlameCpu, groups: tuple[Group, Group], width: int, within_pct: float
 ) -> None:
@@ -100,6 +103,7 @@ def test_stalls_of_nested_groups_agree_at_every_level(
     assert seen.stall_ns(right) == seen.stall_ns(leaf)
 
 
+@when_alone
 def test_a_task_that_is_moved_while_it_waits_is_followed(meter: BlameCpu, groups: tuple[Group, Group]) -> None:
     where = cpus(2)
     with (
@@ -113,6 +117,7 @@ def test_a_task_that_is_moved_while_it_waits_is_followed(meter: BlameCpu, groups
     agrees(seen, offenders, groups[1], within_pct=FREE)
 
 
+@when_alone
 def test_who_always_wants_to_run_is_charged_exactly_what_each_offender_ran(
     meter: BlameCpu, groups: tuple[Group, Group]
 ) -> None:
@@ -132,6 +137,7 @@ def test_who_always_wants_to_run_is_charged_exactly_what_each_offender_ran(
     assert len({int(row["victim_start_ns"]) for row in rows}) == 1
 
 
+@when_alone
 def test_the_stall_of_a_process_is_the_union_over_its_threads(meter: BlameCpu, groups: tuple[Group, Group]) -> None:
     where = cpus()
     with waiters(THREADS, where, groups[0]) as (victim,), waiters(SPIN, where, groups[1]) as (offender,):
@@ -146,6 +152,7 @@ def test_the_stall_of_a_process_is_the_union_over_its_threads(meter: BlameCpu, g
 
 
 @pytest.mark.parametrize("count", [1, 3])
+@when_alone
 def test_being_throttled_is_charged_to_the_own_quota(meter: BlameCpu, groups: tuple[Group, Group], count: int) -> None:
     where = cpus()
     with quota(groups[0], 30_000, 100_000) as stat, waiters(SPIN, where, groups[0], count) as victims:
@@ -158,6 +165,7 @@ def test_being_throttled_is_charged_to_the_own_quota(meter: BlameCpu, groups: tu
     assert 0.88 * throttled < seen.stall_ns(groups[0], "own_quota") < 1.03 * throttled
 
 
+@when_alone
 def test_own_quota_and_a_neighbour_are_told_apart(meter: BlameCpu, groups: tuple[Group, Group]) -> None:
     where = cpus()
     with (
@@ -267,6 +275,7 @@ def test_what_is_collected_once_is_not_collected_again(meter: BlameCpu, groups: 
     assert second.begin_ns == first.end_ns
 
 
+@when_alone
 def test_waking_a_sleeper_on_an_idle_cpu_is_nobodys_fault(meter: BlameCpu, groups: tuple[Group, Group]) -> None:
     with waiters(DUTY, cpus(), groups[0]):
         seen = measure(meter, groups[:1], [], 2)

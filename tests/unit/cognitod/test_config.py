@@ -137,7 +137,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         "outputs.metrics_listen_addr: expected host:port, found '9464'",
         "privacy.redact_patterns: '(': missing ), unterminated subpattern at position 0",
         "privacy.allow_patterns: '[': unterminated character set at position 0",
-        "privacy.redact_groups: expected of headers, urls, names, tokens, programs, found 'token'; did you mean tokens?",
+        "privacy.redact_groups: expected of headers, urls, names, tokens, programs, found 'token'; "
+        "did you mean tokens?",
     )
 
 
