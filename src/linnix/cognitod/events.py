@@ -142,7 +142,7 @@ UNKNOWN_ADJ = -(2**15)
 #: Open files are counted up to here; this many may be more.
 MAX_FILES = 65_536
 
-#: What a process has used since its start: the first fields of PROCESS, in this order. All may be UNKNOWN but the first.
+#: What a process has used since its start: the first fields of PROCESS, in order. All but the first may be UNKNOWN.
 COUNTERS = (
     "cpu_ns",  # to the nanosecond; the next two by ticks where the kernel samples, so that only their ratio counts
     "utime_ns",
