@@ -128,6 +128,5 @@ def test_a_workload_of_primes_is_counted_exactly_by_ppid_twice_in_a_row(daemon: 
 
     assert status["coverage"]["lost"] == dict.fromkeys(status["coverage"]["lost"], 0)
     assert books["forks"] >= 2 * FORKS
-    assert books["kernel_processes_delta"] == books["forks"] + books["threads"] + books["unexplained"]
-    # kernel workers that no tracepoint tells of, and what was born between the two readings
-    assert abs(books["unexplained"]) <= 5
+    assert books["kernel_processes_delta"] == books["forks"] + books["threads"] + books["workers"]
+    assert books["unexplained"] == 0
