@@ -10,6 +10,7 @@ takes what is in the first.
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import time
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ NEAR = 128
 SLOTS = 512
 #: With so many control groups known, a reading begins a new epoch: slots are handed out once in each.
 _SLOTS_FULL = SLOTS * 3 // 4
+#: bpf_loop() is of 5.17, storage that belongs to a task of 5.11.
+MIN_KERNEL = (5, 17)
 #: A program runs for microseconds.
 _SETTLE_S = 0.001
 
@@ -64,6 +67,7 @@ LANE = np.dtype(
 SLOT = np.dtype([("cgroup", "<u8"), ("parent", "<u4"), ("pad", "V4")])
 
 _NONE = np.zeros((), PAIR)
+_NEEDS = "it needs CONFIG_SCHED_INFO and CONFIG_FAIR_GROUP_SCHED"
 _COUNTS = ("waits", "waited_ns", "forgotten_ns", "untold_ns", "unmatched_ns")
 _PROGRAMS = ("handle_migrate", "handle_switch")
 
@@ -103,6 +107,11 @@ class BlameCpu:
         try:
             if reason := bpf_reason(self._environ):
                 raise KernelError(reason)
+            if (kernel := preflight.parse_release(platform.release())) < MIN_KERNEL:
+                found, needed = (".".join(map(str, release)) for release in (kernel, MIN_KERNEL))
+                raise KernelError(
+                    f"kernel {found} is older than {needed}, which blame for CPU needs: boot a newer kernel"
+                )
             with suppress(ValueError, OSError):  # needed before 5.11, see sight.open_sight
                 resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             self._open()
@@ -118,7 +127,10 @@ class BlameCpu:
         try:
             for name, each in (("cpus", 1), ("ran", 1), ("works", 1), ("near", 2), ("group_covers", SLOTS)):
                 found.set_max_entries(name, each * cpus)
-            found.load()
+            try:
+                found.load()
+            except KernelError as error:
+                raise KernelError(*error.reasons, _NEEDS, call=error.call, errno=error.errno, log=error.log) from None
             self._walks = found.attach_iterator("note_task")
             self._control = map_array(found, "control", CONTROL)
             self._lanes = map_array(found, "cpus", LANE, cpus)
@@ -136,11 +148,11 @@ class BlameCpu:
         try:
             for program in _PROGRAMS:
                 self._object.attach(program)
+            self._begin(self._object)
         except KernelError as error:
             self._object.detach(*_PROGRAMS)
             self._state = replace(self._state, state="failed", reason="; ".join(error.reasons))
             raise
-        self._begin(self._object)
         self._began_ns = self._last_ns
         self._state = replace(
             self._state,

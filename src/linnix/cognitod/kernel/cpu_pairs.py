@@ -92,15 +92,15 @@ def _shares(waits: Array, used: Array, parents: Mapping[int, int], window_ns: in
     np.add.at(busy, number * cpus + pairs["cpu"], np.where(is_own, 0, pairs["stall_ns"]))
     of_group = pairs["what"] & CGROUP != 0
     slots = dict(zip(pairs["victim_cgroup"][of_group].tolist(), pairs["victim"][of_group].tolist(), strict=True))
-    for use in used:
-        if use["what"] & CGROUP:
-            above = [slots[group] for group in lineage(int(use["victim_cgroup"]), parents) if group in slots]
-            keys = [_OF_GROUP | slot for slot in above]
+    place = {victim: at for at, victim in enumerate(victims.tolist())}
+    for what, victim, cgroup, cpu, ns in used[["what", "victim", "victim_cgroup", "cpu", "stall_ns"]].tolist():
+        if what & CGROUP:
+            keys = [_OF_GROUP | slots[group] for group in lineage(cgroup, parents) if group in slots]
         else:
-            keys = [int(use["victim"])]
-        for at in np.searchsorted(victims, keys):
-            if at < len(victims) and victims[at] in keys:
-                busy[at * cpus + use["cpu"]] += use["stall_ns"]
+            keys = [victim]
+        for key in keys:
+            if key in place:
+                busy[place[key] * cpus + cpu] += ns
     weights = np.minimum(busy, window_ns).reshape(-1, cpus)
     total = weights.sum(axis=1)[number]
     mine = weights[number, pairs["cpu"]]
