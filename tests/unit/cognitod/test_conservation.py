@@ -109,9 +109,7 @@ def test_bytes_are_held_against_the_disks_since_the_first_reading() -> None:
     ledger = Ledger()
     assert ledger.traffic() is None
     ledger.add(replace(ZERO, read_bytes=100, write_bytes=50, disk_read_bytes=1000, disk_write_bytes=2000))
-    ledger.add(
-        replace(ZERO, at_ns=99 * S, read_bytes=107, write_bytes=63, disk_read_bytes=1007, disk_write_bytes=2011)
-    )
+    ledger.add(replace(ZERO, at_ns=99 * S, read_bytes=107, write_bytes=63, disk_read_bytes=1007, disk_write_bytes=2011))
 
     assert ledger.traffic() == Traffic(read_bytes=7, disk_read_bytes=7, write_bytes=13, disk_write_bytes=11)
 
