@@ -1,7 +1,10 @@
-"""Who waits for a CPU, and who runs on it meanwhile (bpf/blame_cpu.bpf.c).
+"""Who waits for a CPU, and who runs on it meanwhile (bpf/blame_cpu.bpf.c; docs/decisions/0007).
 
 Owns the maps between the programs and user space, and the epochs. Refuses to average or to name: rows are made in
 ``cpu_pairs``. Invariant: what a reading tells was waited after the attachment, and every nanosecond of it is told once.
+
+Agrees with the kernel's own books: task time with ``sched_info.run_delay`` (kernel/sched/stats.h), stall time with
+``cpu.pressure`` (kernel/sched/psi.c), own quota with ``cpu.stat`` (kernel/sched/fair.c).
 
 The programs write one of two buffers. A reading has them write the other one, waits longer than any program runs, and
 takes what is in the first.
