@@ -22,6 +22,7 @@ def test_a_record_and_the_books_have_the_layout_of_their_mirror(name: str) -> No
 
     assert of_dtype(stalls.RECORD) == btf.struct("linnix_stall")
     assert of_dtype(stalls.BOOKS) == btf.struct("linnix_stall_books")
+    assert of_dtype(stalls.RAN) == btf.struct("linnix_ran")
     assert of_dtype(stalls.RUNNING) == btf.struct("linnix_running")
     assert stalls.RECORD.itemsize % 8 == 0
 

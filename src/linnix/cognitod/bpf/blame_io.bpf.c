@@ -263,7 +263,7 @@ int handle_switch(__u64 *ctx)
 	__u64 run_ns, now;
 	__u32 tid;
 
-	note_run((void *)ctx[2]);
+	note_run(prev, (void *)ctx[2]);
 	if (!read_bits(prev, in_iowait) || !fell_asleep(ctx))
 		return 0;
 	tid = prev->pid;

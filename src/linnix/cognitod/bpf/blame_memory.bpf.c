@@ -183,7 +183,7 @@ int handle_switch(__u64 *ctx)
 	struct linnix_stall *wait;
 	__u32 tid;
 
-	note_run(next);
+	note_run(prev, next);
 	if (!field_exists(struct task_struct, in_memstall))
 		return 0;
 	if (read_bits((struct task_struct *)stay_here(next), in_memstall)) {

@@ -60,13 +60,13 @@ struct {
 	__type(value, __u64);
 } told_cgroups SEC(".maps");
 
-/* PSI averages over CPUs by how long each was not idle for a cgroup, so how long its tasks ran there is told too: by leaf,
- * in nanoseconds. What the CPU's present task adds, and what it added since another cgroup had the CPU, is in `running`. */
+/* PSI averages over CPUs by how long each was not idle for a cgroup, so how long its tasks ran there or wanted to is told
+ * too, by leaf. What the CPU's present task adds, and what was added since another cgroup had the CPU, is in `running`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u64);
-	__type(value, __u64);
+	__type(value, struct linnix_ran);
 } ran SEC(".maps");
 
 struct {
@@ -157,13 +157,45 @@ static __always_inline bool fell_asleep(__u64 *ctx)
 	return (__u32)ctx[3];
 }
 
-/* At every switch. The idle task has pid 0 and is nobody's. */
-static __always_inline void note_run(struct task_struct *next)
+/* Waits for a CPU that are shorter do not change an average. */
+#define SHORT_NS 20000
+
+static __always_inline void add_ran(__u64 id, __u64 begin, __u64 amount, __u64 now)
 {
-	__u64 now = bpf_ktime_get_ns(), id;
+	struct linnix_ran *total = bpf_map_lookup_elem(&ran, &id);
+	struct linnix_ran fresh = {};
+
+	if (!total) {
+		fresh.ns = amount;
+		fresh.until_ns = now;
+		bpf_map_update_elem(&ran, &id, &fresh, 0);
+		return;
+	}
+	/* Not twice what was told already: a task waits while another of its cgroup runs. */
+	if (begin < total->until_ns)
+		amount = now > total->until_ns && now - total->until_ns < amount ? now - total->until_ns : amount;
+	total->ns += amount;
+	total->until_ns = now;
+}
+
+/* How long the next task waited for this CPU, by the scheduler's stamp: see runqueue.bpf.c. */
+static __always_inline __u64 queued_ns(struct task_struct *next)
+{
+	__u64 queued, clock;
+
+	if (!field_exists(struct task_struct, sched_info.last_queued))
+		return 0;
+	queued = ((struct task_struct *)stay_here(next))->sched_info.last_queued;
+	clock = next->se.cfs_rq->rq->clock;
+	return queued && clock > queued ? clock - queued : 0;
+}
+
+/* At every switch. The idle task has pid 0 and is nobody's. */
+static __always_inline void note_run(struct task_struct *prev, struct task_struct *next)
+{
+	__u64 now = bpf_ktime_get_ns(), id, waited;
 	struct linnix_running *here;
 	__u32 zero = 0;
-	__u64 *total;
 
 	here = bpf_map_lookup_elem(&running, &zero);
 	if (!here)
@@ -174,16 +206,18 @@ static __always_inline void note_run(struct task_struct *next)
 	if (!next->pid)
 		return;
 	id = task_cgroup_id(next);
-	if (id == here->cgroup_id)
+	waited = queued_ns(next);
+	if (id == here->cgroup_id && prev->pid)
 		return;
-	total = bpf_map_lookup_elem(&ran, &here->cgroup_id);
-	if (total)
-		*total += here->ran_ns;
-	else if (here->ran_ns)
-		bpf_map_update_elem(&ran, &here->cgroup_id, &here->ran_ns, 0);
-	here->cgroup_id = id;
-	here->ran_ns = 0;
-	tell_cgroups(next);
+	if (id != here->cgroup_id) {
+		if (here->ran_ns)
+			add_ran(here->cgroup_id, now, here->ran_ns, now);
+		here->cgroup_id = id;
+		here->ran_ns = 0;
+		tell_cgroups(next);
+	}
+	if (waited > SHORT_NS)
+		add_ran(id, now - waited, waited, now);
 }
 
 /* Fill in who, and begin. The task may be any pointer to one. */

@@ -60,6 +60,12 @@ struct linnix_stall_books {
 	__u64 host_reclaims;	        /* memory: times that the host as a whole began or ceased to free pages */
 };
 
+/* How long one CPU was not idle for a cgroup, beside waiting: a task of it ran there, or wanted to. */
+struct linnix_ran {
+	__u64 ns;
+	__u64 until_ns; /* the last moment that is in it */
+};
+
 /* What one CPU has done for the cgroup whose task it runs, or ran last. */
 struct linnix_running {
 	__u64 cgroup_id;

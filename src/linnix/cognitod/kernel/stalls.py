@@ -64,6 +64,8 @@ BOOKS = np.dtype(
 )
 
 
+#: ``struct linnix_ran``.
+RAN = np.dtype([("ns", "<u8"), ("until_ns", "<u8")])
 #: ``struct linnix_running``.
 RUNNING = np.dtype([("cgroup_id", "<u8"), ("since_ns", "<u8"), ("ran_ns", "<u8")])
 
@@ -77,7 +79,7 @@ class Seen:
     lost_from_ns: int | None  # what was told is complete up to here; None: to the end
     lost_wait_ns: int
     host_reclaims: int
-    ran: dict[int, NDArray[np.int64]]  # by leaf cgroup: how long its tasks ran on each CPU
+    ran: dict[int, NDArray[np.int64]]  # by leaf cgroup: how long its tasks ran or wanted to on each CPU
 
 
 def missing_tracepoints(programs: Mapping[str, str], btf: Path = Path("/sys/kernel/btf/vmlinux")) -> list[str]:
@@ -241,12 +243,12 @@ class Stalls:
         self._object.delete(self._object.map_fd(name), key)
 
     def _take_ran(self, now_ns: int) -> dict[int, NDArray[np.int64]]:
-        """How long tasks of each cgroup ran, by CPU, since the last call; those that run at this moment included."""
+        """How long tasks of each cgroup ran or wanted to, by CPU, since the last call; those that run now included."""
         assert self._object is not None
         running = self._read_per_cpu("running", RUNNING)
-        per_cpu: np.dtype[np.void] = np.dtype(("<u8", (len(running),)))
+        per_cpu: np.dtype[np.void] = np.dtype((RAN, (len(running),)))
         cgroups, told = self._object.read_hash(self._object.map_fd("ran"), np.dtype("<u8"), per_cpu, take=True)
-        ran = {int(cgroup): row.astype(np.int64) for cgroup, row in zip(cgroups, told, strict=True)}
+        ran = {int(cgroup): row["ns"].astype(np.int64) for cgroup, row in zip(cgroups, told, strict=True)}
         ahead = {}
         for cpu, (cgroup, since_ns, ran_ns) in enumerate(running.tolist()):
             ahead[cpu, cgroup] = ran_ns + (max(0, now_ns - since_ns) if since_ns else 0)
