@@ -44,11 +44,10 @@ def stat(path: Path, name: str) -> int:
     return next(int(line.split()[1]) for line in path.read_text().splitlines() if line.split()[0] == name)
 
 
-def blame(unit: str, since: float) -> dict[str, Any]:
-    """Who made this unit wait, once the last reading is in."""
-    time.sleep(4)
+def blame(unit: str, since: float, until: float) -> dict[str, Any]:
+    """Who made this unit wait, asked while its control group is there: what it waited is read from that."""
     victim = quote(f"{unit}.service")
-    status, body = get(API, f"/blame?resource=cpu&by=unit&victim={victim}&from={since:.3f}&to={time.time():.3f}")
+    status, body = get(API, f"/blame?resource=cpu&by=unit&victim={victim}&from={since:.3f}&to={until:.3f}")
     return {"status": status, **body}
 
 
@@ -59,9 +58,11 @@ def contention() -> dict[str, Any]:
     start("victim", SPIN, CPUAffinity="1")
     time.sleep(CONTEND_S)
     processes = get_list("/processes?filter=unit=victim.service")
-    pressure_ms = stalled_ms("victim")
+    pressure_ms, until = stalled_ms("victim"), time.time()
+    time.sleep(4)  # the reading that holds this moment is in by then
+    found = blame("victim", since, until)
     stop("victim", "offender")
-    return {"blame": blame("victim", since), "pressure_ms": pressure_ms, "units": [p.get("unit") for p in processes]}
+    return {"blame": found, "pressure_ms": pressure_ms, "units": [process.get("unit") for process in processes]}
 
 
 def quota() -> dict[str, Any]:
@@ -69,9 +70,11 @@ def quota() -> dict[str, Any]:
     since = time.time()
     start("limited", SPIN, CPUQuota="20%", CPUAffinity="1")
     time.sleep(CONTEND_S)
-    throttled_ms = stat(CGROUPS / "limited.service/cpu.stat", "throttled_usec") / 1000
+    throttled_ms, until = stat(CGROUPS / "limited.service/cpu.stat", "throttled_usec") / 1000, time.time()
+    time.sleep(4)
+    found = blame("limited", since, until)
     stop("limited")
-    return {"blame": blame("limited", since), "throttled_ms": throttled_ms}
+    return {"blame": found, "throttled_ms": throttled_ms}
 
 
 def oom() -> dict[str, Any]:
