@@ -128,10 +128,10 @@ struct linnix_clocks {
 
 /* How long the idle task has been on a CPU since the program was attached. Alone in its cache line. */
 struct linnix_idle {
-	__u64 total_ns;	    /* without the time since `since_ns` */
-	__u64 since_ns;	    /* CLOCK_MONOTONIC; 0: it is not on the CPU now, or has been since before */
-	__u64 irq_ns;	    /* of the total: in interrupts, where the kernel times them */
-	__u64 clock_ns;	    /* the program's own notes */
+	__u64 total_ns; /* without the time since `since_ns` */
+	__u64 since_ns; /* CLOCK_MONOTONIC; 0: it is not on the CPU now, or has been since before */
+	__u64 irq_ns;	/* of the total: in interrupts, where the kernel times them */
+	__u64 clock_ns; /* the program's own notes */
 	__u64 irq_since_ns;
 	__u64 unused[3];
 };

@@ -303,7 +303,8 @@ struct task_struct {
 	struct sched_entity se;
 	struct sched_info sched_info;
 	unsigned int in_iowait : 1;
-	unsigned int in_memstall : 1; /* with CONFIG_PSI; since 5.8, 1066d1b6974e "psi: Move PF_MEMSTALL out of task->flags" */
+	unsigned int
+		in_memstall : 1; /* with CONFIG_PSI; since 5.8, 1066d1b6974e "psi: Move PF_MEMSTALL out of task->flags" */
 	char comm[16];
 };
 

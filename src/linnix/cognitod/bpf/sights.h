@@ -28,10 +28,10 @@ struct linnix_oom {
 	__u64 ts_ns;	/* CLOCK_MONOTONIC */
 	__u64 start_ns; /* of the victim; 0 where the kernel named only its pid */
 	__u64 invoker_start_ns;
-	__u64 cgroup_id;    /* cgroup2 id of the victim */
-	__u64 memcg_id;	    /* kernfs inode of its memory cgroup: on a v1 hierarchy another number */
-	__u64 total_pages;  /* mapped */
-	__u64 anon_pages;   /* resident, as in the kernel's own log line: per-CPU remainders not counted */
+	__u64 cgroup_id;   /* cgroup2 id of the victim */
+	__u64 memcg_id;	   /* kernfs inode of its memory cgroup: on a v1 hierarchy another number */
+	__u64 total_pages; /* mapped */
+	__u64 anon_pages;  /* resident, as in the kernel's own log line: per-CPU remainders not counted */
 	__u64 file_pages;
 	__u64 shmem_pages;
 	__u64 swap_pages;

@@ -18,20 +18,21 @@ enum linnix_stall_kind {
 
 /* Why a thread waited. */
 enum linnix_stall_cause {
-	LINNIX_CAUSE_IO = 0,	      /* slept in iowait */
-	LINNIX_CAUSE_RECLAIM = 1,     /* freed pages for itself, because the host or its node had none */
-	LINNIX_CAUSE_OWN_LIMIT = 2,   /* freed pages of its own memory cgroup, or slept for it */
-	LINNIX_CAUSE_COMPACTION = 3,  /* moved pages to make a large one */
-	LINNIX_CAUSE_REFAULT = 4,     /* waited for a page that had been evicted a moment ago */
+	LINNIX_CAUSE_IO = 0,	     /* slept in iowait */
+	LINNIX_CAUSE_RECLAIM = 1,    /* freed pages for itself, because the host or its node had none */
+	LINNIX_CAUSE_OWN_LIMIT = 2,  /* freed pages of its own memory cgroup, or slept for it */
+	LINNIX_CAUSE_COMPACTION = 3, /* moved pages to make a large one */
+	LINNIX_CAUSE_REFAULT = 4,    /* waited for a page that had been evicted a moment ago */
 };
 
 /* How a request ended. */
 enum linnix_stall_end {
 	LINNIX_END_DONE = 0,
 	LINNIX_END_REFUSED = 1, /* the driver had no room for it; it will be issued again */
-	LINNIX_END_UNSEEN = 2,	/* its issue was not seen, and begin_ns is when it was made: it was in flight before anybody
+	LINNIX_END_UNSEEN =
+		2, /* its issue was not seen, and begin_ns is when it was made: it was in flight before anybody
 				 * looked, or is one of a flush, which complete once more without having been issued */
-	LINNIX_END_MISSED = 3,	/* it was done with at some time before: it is issued for something else */
+	LINNIX_END_MISSED = 3, /* it was done with at some time before: it is issued for something else */
 };
 
 struct linnix_stall {
@@ -54,10 +55,10 @@ struct linnix_stall {
 /* One CPU's account of what found no room. */
 struct linnix_stall_books {
 	__u64 lost[LINNIX_STALL_KINDS]; /* records */
-	__u64 lost_wait_ns;	        /* in lost wait records */
-	__u64 lost_from_ns;	        /* since when all records were lost; 0 once there is room again */
-	__u64 unseen_waits;	        /* waits that found no room in the map of open ones, so that nobody knows how long */
-	__u64 host_reclaims;	        /* memory: times that the host as a whole began or ceased to free pages */
+	__u64 lost_wait_ns;		/* in lost wait records */
+	__u64 lost_from_ns;		/* since when all records were lost; 0 once there is room again */
+	__u64 unseen_waits;  /* waits that found no room in the map of open ones, so that nobody knows how long */
+	__u64 host_reclaims; /* memory: times that the host as a whole began or ceased to free pages */
 };
 
 /* How long one CPU was not idle for a cgroup, beside waiting: a task of it ran there, or wanted to. */
