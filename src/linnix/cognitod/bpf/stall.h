@@ -29,9 +29,9 @@ enum linnix_stall_cause {
 enum linnix_stall_end {
 	LINNIX_END_DONE = 0,
 	LINNIX_END_REFUSED = 1, /* the driver had no room for it; it will be issued again */
-	LINNIX_END_UNSEEN =
-		2, /* its issue was not seen, and begin_ns is when it was made: it was in flight before anybody
-				 * looked, or is one of a flush, which complete once more without having been issued */
+	/* Its issue was not seen, and begin_ns is when it was made: it was in flight before anybody looked, or is one of a
+	 * flush, which complete once more without having been issued. */
+	LINNIX_END_UNSEEN = 2,
 	LINNIX_END_MISSED = 3, /* it was done with at some time before: it is issued for something else */
 };
 
