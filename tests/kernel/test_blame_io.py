@@ -208,7 +208,10 @@ def test_stall_of_a_cgroup_and_of_the_one_above_it_is_what_psi_counts(
 ) -> None:
     below = group.child("below")
     read = make_file("read", 32)
-    with running(READER, read, SECONDS, group=below) as one, running(READER, read, SECONDS, group=below) as two:
+    with (
+        running(READER, read, SECONDS, group=below, pinned=True) as one,
+        running(READER, read, SECONDS, group=below, pinned=True) as two,
+    ):
         time.sleep(2.5)  # PSI's own period, twice: what they waited for while they started is in it now
         before_us = [one_of.pressure_us("io") for one_of in (below, group)]
         account = attached(meter)
@@ -219,7 +222,8 @@ def test_stall_of_a_cgroup_and_of_the_one_above_it_is_what_psi_counts(
 
     for which, before, after in zip((below, group), before_us, after_us, strict=True):
         assert after > before
-        assert account.stall_ns(which) == pytest.approx((after - before) * 1000, rel=0.15)
+        # what is missing is the way from a completion to the wake-up it causes, where the device served nobody
+        assert 0.75 * (after - before) * 1000 < account.stall_ns(which) < 1.05 * (after - before) * 1000
 
 
 def test_writeback_is_charged_to_who_dirtied_the_pages_and_says_that_this_was_inferred(

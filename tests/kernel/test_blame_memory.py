@@ -105,7 +105,7 @@ def test_a_process_above_the_limit_of_its_cgroup_waits_for_its_own_quota(
     meter: BlameMemory, group: Group, large_file: Path
 ) -> None:
     readings = []
-    with running(READER, large_file, 3, group=group) as reader, running(TAKER, 3) as taker:
+    with running(READER, large_file, 3, group=group, pinned=True) as reader, running(TAKER, 3) as taker:
         time.sleep(2.5)  # PSI's own period
         before_us = group.pressure_us("memory")
         meter.attach()
@@ -124,7 +124,7 @@ def test_a_process_above_the_limit_of_its_cgroup_waits_for_its_own_quota(
     assert {(int(row["offender_pid"]), int(row["kind"])) for row in of_process} == {(reader.pid, OWN_QUOTA)}
     assert 0 < int(of_process["task_ns"].sum()) < spent_ns
     # PSI also counts the CPU time of asking for pages that had been evicted, which no tracepoint shows.
-    assert 0.6 * psi_ns < int(of_group["stall_ns"].sum()) < 1.05 * psi_ns
+    assert 0.6 * psi_ns < int(of_group["stall_ns"].sum()) < 1.1 * psi_ns
 
 
 def test_who_takes_memory_without_waiting_is_nobodys_victim(meter: BlameMemory) -> None:

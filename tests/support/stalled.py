@@ -72,14 +72,26 @@ def new_group() -> Iterator[Group]:
 
 
 @contextmanager
-def running(script: str, *arguments: object, group: Group | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A Python script that prints ``ready`` when only what is to be measured is left, then reads a line and begins."""
+def running(
+    script: str, *arguments: object, group: Group | None = None, pinned: bool = False
+) -> Iterator[subprocess.Popen[str]]:
+    """A Python script that prints ``ready`` when only what is to be measured is left, then reads a line and begins.
+
+    ``pinned`` keeps it on the first CPU: there a stall is the same however one averages over CPUs.
+    """
+
+    def prepare() -> None:
+        if group:
+            group.enter()
+        if pinned:
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
     process = subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=group.enter if group else None,
+        preexec_fn=prepare,
     )
     try:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
