@@ -67,7 +67,7 @@ static __noinline int begin_lane(struct blame_cpu *lane, struct slices *slices, 
 	lane->epoch = common->epoch;
 	lane->begin = now - (bpf_ktime_get_ns() - common->begin_mono_ns);
 	lane->since = lane->begin;
-	lane->credit = 0;
+	lane->credit = CREDIT_MAX_NS;
 	lane->waits = 0;
 	lane->waited_ns = 0;
 	lane->forgotten_ns = 0;
@@ -281,11 +281,15 @@ int note_task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct blame_control *common;
+	struct note *note;
 	__u32 zero = 0;
 
 	common = bpf_map_lookup_elem(&control, &zero);
-	if (task && common)
-		note_of(task, common);
+	if (!task || !common)
+		return 0;
+	note = bpf_task_storage_get(&notes, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (note && note->epoch != common->epoch)
+		begin_note(note, task, common);
 	return 0;
 }
 

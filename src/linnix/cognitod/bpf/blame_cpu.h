@@ -8,7 +8,7 @@
 
 /* Pairs a CPU keeps at hand before they go to the hash; slots for control groups, handed out once per epoch. */
 #define BLAME_NEAR 128
-#define BLAME_SLOTS 512
+#define BLAME_SLOTS 1024
 
 /* What an amount is of. */
 enum blame_what {

@@ -27,8 +27,8 @@ static __noinline int put_away(struct blame_pair *pair, struct blame_cpu *lane, 
 	struct blame_sum *sum =
 		buffer ? bpf_map_lookup_elem(&pairs_1, &pair->key) : bpf_map_lookup_elem(&pairs_0, &pair->key);
 	struct blame_control *common;
+	long failed = 1;
 	__u32 zero = 0;
-	long failed;
 
 	spend(lane, MOVE_NS);
 	if (sum) { /* atomic: another CPU may put the same pair away */
@@ -36,12 +36,15 @@ static __noinline int put_away(struct blame_pair *pair, struct blame_cpu *lane, 
 		__sync_fetch_and_add(&sum->stall_ns, pair->sum.stall_ns);
 		return 0;
 	}
-	failed = buffer ? bpf_map_update_elem(&pairs_1, &pair->key, &pair->sum, BPF_NOEXIST)
-			: bpf_map_update_elem(&pairs_0, &pair->key, &pair->sum, BPF_NOEXIST);
 	common = bpf_map_lookup_elem(&control, &zero);
+	if (!common)
+		return 0;
+	if (pair->key.what & BLAME_CGROUP || common->nr_pairs[buffer & 1] < PAIRS_OF_CROWDS)
+		failed = buffer ? bpf_map_update_elem(&pairs_1, &pair->key, &pair->sum, BPF_NOEXIST)
+				: bpf_map_update_elem(&pairs_0, &pair->key, &pair->sum, BPF_NOEXIST);
 	if (failed)
 		lane->untold_ns += pair->sum.task_ns;
-	else if (common)
+	else
 		__sync_fetch_and_add(&common->nr_pairs[buffer & 1], 1);
 	return 0;
 }

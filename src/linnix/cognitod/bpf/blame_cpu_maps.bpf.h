@@ -14,11 +14,13 @@
 #define SLICES 512
 #define CROWDS 256
 #define LEVELS 12 /* of control groups; those above more than so many are not told */
-#define COVERS 8
+#define COVERS 4
 #define THROTTLES 4
-/* Pairs that a buffer holds; when half are taken, only crowds are told, and the rest is for them. */
+/* Pairs that a buffer holds. When half are taken, processes are told of crowds only; when three quarters are, of nobody:
+ * the rest is for control groups. */
 #define PAIRS 16384
 #define PAIRS_OF_PROCESSES (PAIRS / 2)
+#define PAIRS_OF_CROWDS (PAIRS / 4 * 3)
 
 /* What ran, without gaps: a slice began when the one before it ended. The idle task is a runner as well, as pid 0. */
 struct slice {

@@ -50,20 +50,26 @@ static __noinline __u32 find_slot(struct task_struct *task, struct blame_control
 	return parent;
 }
 
+/* A new epoch. */
+static __always_inline void begin_note(struct note *note, struct task_struct *task, struct blame_control *common)
+{
+	note->epoch = common->epoch;
+	note->pid = task->tgid;
+	note->start_ns = task->group_leader->start_boottime;
+	/* of a task that is older, nobody knows what it had waited by the begin of the epoch */
+	note->run_delay = task->start_boottime >= common->begin_boot_ns ? 0 : task->sched_info.run_delay;
+	note->queue = (__u64)task->se.cfs_rq;
+	note->throttled = throttled_total(task->se.cfs_rq);
+	note->set = 0;
+	note->queued = 0;
+	note->slept = 0;
+	note->is_stale = 0;
+}
+
 static __noinline int take_note(struct note *note, struct task_struct *task, struct blame_control *common)
 {
-	if (note->epoch != common->epoch) {
-		note->epoch = common->epoch;
-		note->pid = task->tgid;
-		note->start_ns = task->group_leader->start_boottime;
-		/* of a task that is older, nobody knows what it had waited by the begin of the epoch */
-		note->run_delay = task->start_boottime >= common->begin_boot_ns ? 0 : task->sched_info.run_delay;
-		note->queue = (__u64)task->se.cfs_rq;
-		note->throttled = throttled_total(task->se.cfs_rq);
-		note->queued = 0;
-		note->slept = 0;
-		note->is_stale = 0;
-	}
+	if (note->epoch != common->epoch)
+		begin_note(note, task, common);
 	note->set = (__u64)task->cgroups;
 	note->cgroup = task_cgroup_id(task);
 	note->salt = (__u32)(note->start_ns >> 10) * 31 + (__u32)note->cgroup;

@@ -32,9 +32,10 @@ from linnix.cognitod.model import StallReading
 
 #: BLAME_NEAR and BLAME_SLOTS of bpf/blame_cpu.h.
 NEAR = 128
-SLOTS = 512
-#: With so many control groups known, a reading begins a new epoch: slots are handed out once in each.
+SLOTS = 1024
+#: With so many control groups known a reading begins a new epoch, in which slots are handed out anew; not more often.
 _SLOTS_FULL = SLOTS * 3 // 4
+_EPOCH_NS = 60 * 10**9
 #: bpf_loop() is of 5.17, storage that belongs to a task of 5.11.
 MIN_KERNEL = (5, 17)
 #: A program runs for microseconds.
@@ -201,7 +202,7 @@ class BlameCpu:
         begin_ns, self._last_ns = self._last_ns, now_ns
         rows = make_rows(pairs, parents, now_ns - begin_ns)
         self._refresh(found, now_ns)
-        if len(parents) >= _SLOTS_FULL:
+        if len(parents) >= _SLOTS_FULL and now_ns - int(self._control[0]["begin_mono_ns"]) > _EPOCH_NS:
             self._begin(found)
         return StallReading(
             resource=self.resource,
