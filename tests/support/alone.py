@@ -44,13 +44,13 @@ class Company:
         return ((_busy_s() - busy_s) - (_own_s() - own_s)) / (time.monotonic() - began_s)
 
 
-def wait_until_alone(limit_s: float = 60.0) -> None:
-    """Return after a second in which nobody else did much, or after the limit."""
+def wait_until_alone(foreign: float = MAX_FOREIGN, limit_s: float = 30.0) -> None:
+    """Return after a second in which others took less than that part of a core, or after the limit."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         company = Company()
         time.sleep(1)
-        if company.foreign() < MAX_FOREIGN:
+        if company.foreign() < foreign:
             return
 
 
