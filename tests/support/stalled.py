@@ -27,7 +27,7 @@ class Group:
     """A cgroup of version 2 made for one test, with what is below it."""
 
     def __init__(self, path: Path) -> None:
-        path.mkdir()
+        path.mkdir(exist_ok=True)
         self.path = path
         self.id = path.stat().st_ino
         #: Folders of v1 hierarchies that its processes are put into as well.
