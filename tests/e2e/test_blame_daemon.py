@@ -83,12 +83,14 @@ def _fight(daemon: Daemon) -> Fight:
             running(SPIN, "e2e-victim", 0, SPIN_S, group=victim) as one,
             running(SPIN, "e2e-offender", 0, SPIN_S, group=offender) as other,
         ):
+            time.sleep(2)  # the daemon reads the pressure of the group before it has any, and once more at its end
             began, before_us = time.time(), victim.pressure_us("cpu")
             start(one, other)
             answer(one)
             ran_ms = answer(other) / 10**6
             ended, after_us = time.time(), victim.pressure_us("cpu")
             pids = one.pid, other.pid
+            time.sleep(2)
     return Fight(daemon, groups[0], groups[1], pids, began, ended, (after_us - before_us) / 1000, ran_ms)
 
 
