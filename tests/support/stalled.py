@@ -66,9 +66,10 @@ def new_group() -> Iterator[Group]:
         for _ in range(50):  # a process that was killed leaves its group a moment later
             with suppress(OSError):
                 group.remove()
-            if not group.path.exists():
                 break
             time.sleep(0.02)
+        else:
+            group.remove()
 
 
 @contextmanager
