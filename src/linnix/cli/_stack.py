@@ -5,8 +5,8 @@ every wait says what for, for how long, and what the child said last.
 """
 
 import os
+import select
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,23 +44,27 @@ class StartError(CommandError):
 
 
 class Stop:
-    """Set by the first signal; the second one is not caught any more and ends us at once."""
+    """Set by the first signal; the second one is not caught any more and ends us at once.
+
+    A handler may run in the middle of `pause`, so the two share nothing that has a lock: a `threading.Event` that is set
+    while its own thread is about to wait for it never returns. A descriptor that becomes readable ends any wait.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._came = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.signal = 0
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
+        return self.signal != 0
 
     def pause(self, seconds: float) -> None:
         """Wait, and raise `StopRequested` as soon as a signal has come."""
-        if self._event.wait(seconds):
+        if self or select.select([self._came], [], [], seconds)[0]:
             raise StopRequested
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.signal = number
-        self._event.set()
+        os.eventfd_write(self._came, 1)
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
 
@@ -75,6 +79,7 @@ class Stop:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+            os.close(stop._came)
 
 
 def services(
