@@ -7,7 +7,9 @@ with the daemon's answers is read here from the kernel's own files: `cpu.pressur
 import json
 import platform
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +36,35 @@ def stop(*units: str) -> None:
     subprocess.run(["systemctl", "reset-failed", *units], check=False, stderr=subprocess.DEVNULL)
 
 
+class Book:
+    """What a book of the kernel's showed, second by second, so that it can be asked for the moment at which an answer
+    ends: that is a reading of the daemon's, some seconds to either side of the moment that was asked for."""
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
+        self._seen: list[tuple[float, float]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        while not self._over.is_set():
+            before, amount = time.time(), self._read()
+            self._seen.append(((before + time.time()) / 2, amount))
+            self._over.wait(1.0)
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def at(self, moment: float) -> float:
+        """Between two readings, in proportion; `moment` lies between the first and the last."""
+        (begin, low), (end, high) = next(
+            pair for pair in zip(self._seen, self._seen[1:], strict=False) if pair[0][0] <= moment <= pair[1][0]
+        )
+        return low + (high - low) * (moment - begin) / (end - begin)
+
+
 def stalled_ms(unit: str) -> float:
     """`some total` of a service's cpu.pressure."""
     line = (CGROUPS / f"{unit}.service/cpu.pressure").read_text().splitlines()[0]
@@ -51,17 +82,27 @@ def blame(unit: str, since: float, until: float) -> dict[str, Any]:
     return {"status": status, **body}
 
 
+def ask(book: Book, unit: str, since: float) -> dict[str, Any]:
+    """The blame of a unit until now, and the book kept until after the answer's end."""
+    until = time.time()
+    time.sleep(4)  # the reading that holds this moment is in by then
+    found = blame(unit, since, until)
+    time.sleep(max(0.0, found.get("to", until) - time.time()) + 1.5)
+    book.close()
+    return found
+
+
 def contention() -> dict[str, Any]:
     """A victim and an offender of equal rights on one core."""
     since = time.time()
     start("offender", SPIN, CPUAffinity="1")
     start("victim", SPIN, CPUAffinity="1")
+    book = Book(lambda: stalled_ms("victim"))
     time.sleep(CONTEND_S)
     processes = get_list("/processes?filter=unit=victim.service")
-    pressure_ms, until = stalled_ms("victim"), time.time()
-    time.sleep(4)  # the reading that holds this moment is in by then
-    found = blame("victim", since, until)
+    found = ask(book, "victim", since)
     stop("victim", "offender")
+    pressure_ms = book.at(found["to"])
     return {"blame": found, "pressure_ms": pressure_ms, "units": [process.get("unit") for process in processes]}
 
 
@@ -69,12 +110,11 @@ def quota() -> dict[str, Any]:
     """A unit that may use a fifth of a core and wants all of it, with nobody beside it."""
     since = time.time()
     start("limited", SPIN, CPUQuota="20%", CPUAffinity="1")
+    book = Book(lambda: stat(CGROUPS / "limited.service/cpu.stat", "throttled_usec") / 1000)
     time.sleep(CONTEND_S)
-    throttled_ms, until = stat(CGROUPS / "limited.service/cpu.stat", "throttled_usec") / 1000, time.time()
-    time.sleep(4)
-    found = blame("limited", since, until)
+    found = ask(book, "limited", since)
     stop("limited")
-    return {"blame": found, "throttled_ms": throttled_ms}
+    return {"blame": found, "throttled_ms": book.at(found["to"])}
 
 
 def oom() -> dict[str, Any]:
