@@ -276,15 +276,24 @@ def test_what_is_collected_once_is_not_collected_again(meter: BlameCpu, groups: 
     assert second.begin_ns == first.end_ns
 
 
-@when_alone
-def test_waking_a_sleeper_on_an_idle_cpu_is_nobodys_fault(meter: BlameCpu, groups: tuple[Group, Group]) -> None:
-    with waiters(DUTY, cpus(), groups[0]):
-        seen = measure(meter, groups[:1], [], 2)
+#: A CPU's clock is not read anew between most wake-ups and the switch that follows (rq_clock_skip_update in
+#: kernel/sched/core.c, wakeup_preempt()): to the scheduler those are no wait at all, and two seconds may pass without one.
+WAKING_EPOCHS = 10
 
-    rows = seen.rows[(seen.rows["victim_cgroup"] == groups[0].id) & (seen.rows["level"] == PROCESS_LEVEL)]
-    assert 0 in rows["offender_pid"].tolist()
-    nobody = rows[rows["offender_pid"] == 0]
+
+def test_waking_a_sleeper_on_an_idle_cpu_is_nobodys_fault(meter: BlameCpu, groups: tuple[Group, Group]) -> None:
+    with waiters(DUTY, cpus(), groups[0]) as victims:
+        for _ in range(WAKING_EPOCHS):
+            seen = measure(meter, groups[:1], victims, 2)
+            rows = seen.rows[(seen.rows["victim_cgroup"] == groups[0].id) & (seen.rows["level"] == PROCESS_LEVEL)]
+            nobody = rows[rows["offender_pid"] == 0]
+            if len(nobody):
+                break
+
+    assert len(nobody) > 0
     assert (nobody["offender_start_ns"].any(), nobody["offender_cgroup"].any()) == (np.False_, np.False_)
+    assert set(nobody["victim_pid"].tolist()) == {victims[0].pid}
+    assert int(nobody["task_ns"].sum()) <= seen.delay_ns(victims)
 
 
 def test_when_it_is_not_attached_nothing_is_attached_and_nothing_is_told(meter: BlameCpu) -> None:

@@ -43,6 +43,16 @@ for at in range({READS}):
 """
 
 
+@pytest.fixture
+def counted_runs() -> Iterator[None]:
+    """The kernel counts the runs of programs meanwhile (kernel.bpf_stats_enabled)."""
+    switch = Path("/proc/sys/kernel/bpf_stats_enabled")
+    before = switch.read_text()
+    switch.write_text("1")
+    yield
+    switch.write_text(before)
+
+
 @contextmanager
 def opened(make: Callable[[], Latency]) -> Iterator[Latency]:
     instrument = make()
@@ -93,14 +103,38 @@ def do(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "done\n"
 
 
-def test_waits_for_a_cpu_are_those_that_the_scheduler_itself_booked() -> None:
-    with opened(latency.runqueue) as instrument, cgroup2("wait") as (place, cgroup), part(_SLEEP, place) as process:
-        books, counted = asleep(process.pid), of(instrument, cgroup)
-        do(process)
-        books_after, counted_after = asleep(process.pid), of(instrument, cgroup)
+def switches() -> int:
+    """Of all CPUs, by the kernel's own count."""
+    return int(next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("ctxt")).split()[1])
 
-    seen = (counted_after[0] - counted[0], counted_after[1] - counted[1])
-    assert seen == (books_after[0] - books[0], books_after[1] - books[1])
+
+def runs(instrument: Latency) -> int:
+    """How often its program was run."""
+    instrument.refresh()
+    return instrument.states()[0].runs
+
+
+#: A sandbox may run no program for switches to or from the tasks that it hides. They are a handful a second, and what
+#: waited for such a task is not counted: so what is compared is a run in which every switch was shown.
+TRIES = 100
+
+
+def test_waits_for_a_cpu_are_those_that_the_scheduler_itself_booked(counted_runs: None) -> None:
+    for _ in range(TRIES):
+        with opened(latency.runqueue) as instrument, cgroup2("wait") as (place, cgroup), part(_SLEEP, place) as process:
+            books, counted = asleep(process.pid), of(instrument, cgroup)
+            switched, ran = switches(), runs(instrument)
+            do(process)
+            ran, switched = runs(instrument) - ran, switches() - switched
+            books_after, counted_after = asleep(process.pid), of(instrument, cgroup)
+        seen = (counted_after[0] - counted[0], counted_after[1] - counted[1])
+        booked = (books_after[0] - books[0], books_after[1] - books[1])
+        assert (seen[0] <= booked[0], seen[1] <= booked[1]) == (True, True)
+        if ran == switched:
+            break
+
+    assert ran == switched, "the kernel hid some switch in every try"
+    assert seen == booked
     assert seen[0] > SLEEPS
 
 

@@ -46,7 +46,7 @@ class StartError(CommandError):
 class Stop:
     """Set by the first signal; the second one is not caught any more and ends us at once.
 
-    A handler may run in the middle of `pause`, so the two share nothing that has a lock: a `threading.Event` that is set
+    A handler may run in the middle of `pause`, so the two share nothing that has a lock: a `threading.Event` set
     while its own thread is about to wait for it never returns. A descriptor that becomes readable ends any wait.
     """
 
