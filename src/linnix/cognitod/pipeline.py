@@ -49,8 +49,8 @@ from linnix.cognitod.trends import Sliding
 from linnix.insight.facts import Facts
 
 ACTIVITY_WINDOW_S = 10
-#: Detectors are asked no more often than this between samples: in a storm there are twenty batches a second.
-JUDGE_EVERY_NS = 200_000_000
+#: Detectors are asked no more often than this between samples: in a storm there are ten batches a second.
+JUDGE_EVERY_NS = 450_000_000
 MAX_ALERTS = 1000
 
 _FORK, _EXEC, _EXIT, _SHORT, _FAILED = range(5)

@@ -241,7 +241,9 @@ class Table(Slots):
         absent = hidden["used"] & (hidden["seen"] + 2 <= self._samples) & (kept["first_ns"] < now_ns)
         self._conclude_exits(np.flatnonzero(absent & kept["alive"]), now_ns)
         if absent.any():
-            kept["state"][absent & (kept["state"] == b"Z")] = b"X"
+            reaped = absent & (kept["state"] == b"Z")
+            kept["state"][reaped] = b"X"
+            self._exited_at_most += int(np.count_nonzero(reaped))
         if self._advance(now_ns):
             self._refresh_windows(slice(0, top))
 

@@ -88,6 +88,7 @@ class Slots:
         self._housed = False
         self._view: Rows | None = None
         self._boot_offset_ns = 0
+        self._exited_at_most = 0  # as many have exited, or fewer: counted, since looking costs a pass over all slots
         self.totals = Totals()
 
     def _add(self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64]) -> Index:
@@ -177,6 +178,7 @@ class Slots:
 
     def _bury(self, slots: Index, exit_ns: NDArray[np.uint64] | int) -> None:
         """A process that has exited uses nothing; what it used in all stays in ``cpu_ns`` and ``max_rss_bytes``."""
+        self._exited_at_most += len(slots)
         self._rows["exit_ns"][slots] = exit_ns
         self._rows["alive"][slots] = False
         self._rows["state"][slots] = b"X"
@@ -242,15 +244,17 @@ class Slots:
         return exited
 
     def _evict(self) -> Index:
-        """Keep the exited within their bound: the oldest go, a sixteenth at a time so that storms do not pay twice."""
-        if len(self._slots) <= self._max_exited:
+        """Keep the exited within their bound: the oldest go, an eighth at a time so that storms do not pay twice."""
+        if self._exited_at_most <= self._max_exited:
             return np.zeros(0, np.intp)
         exited = np.flatnonzero(self._exited())
+        self._exited_at_most = len(exited)
         if len(exited) <= self._max_exited:
             return exited[:0]
-        excess = len(exited) - (self._max_exited - self._max_exited // 16)
+        excess = len(exited) - (self._max_exited - self._max_exited // 8)
         oldest = exited[np.argsort(self._rows["exit_ns"][exited], kind="stable")[:excess]]
         self._forget(oldest)
+        self._exited_at_most -= len(oldest)
         self.totals.evicted += len(oldest)
         return oldest
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod import records
+from linnix.cognitod.handles import mixed
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL, STALL, Rows
 
 #: ``pid`` of a party that stands for several. 0 is taken: nobody.
@@ -30,17 +32,19 @@ _KEY = (
 
 
 def merge(rows: Rows) -> Rows:
-    """One row for each victim, offender, level and kind; amounts summed."""
+    """One row for each victim, offender, level and kind; amounts summed. In no particular order.
+
+    Keys that share a number by chance are told apart all the same, at worst in more than one row.
+    """
     if len(rows) < 2:
         return rows
-    order = np.lexsort([rows[name] for name in _KEY])
-    rows = rows[order]
+    rows = rows.take(np.argsort(mixed(*(rows[name] for name in _KEY)), kind="stable"))
     new = np.zeros(len(rows), bool)
     new[0] = True
     for name in _KEY:
         new[1:] |= rows[name][1:] != rows[name][:-1]
     first = np.flatnonzero(new)
-    merged: Rows = rows[first]
+    merged: Rows = rows.take(first)
     for name in ("task_ns", "stall_ns"):
         merged[name] = np.add.reduceat(rows[name], first)
     return merged
@@ -49,8 +53,8 @@ def merge(rows: Rows) -> Rows:
 def fold(rows: Rows, room: int) -> Rows:
     """``rows`` (dtype STALL) merged, at most about ``2 * room`` of each level, the most painful as they are."""
     rows = merge(rows)
-    parts = [_fold_level(rows[rows["level"] == level], room) for level in (PROCESS_LEVEL, CGROUP_LEVEL)]
-    return np.concatenate(parts)
+    parts = [_fold_level(rows.compress(rows["level"] == level), room) for level in (PROCESS_LEVEL, CGROUP_LEVEL)]
+    return records.join(parts)
 
 
 def _fold_level(rows: Rows, room: int) -> Rows:
@@ -60,11 +64,11 @@ def _fold_level(rows: Rows, room: int) -> Rows:
             break
         pain = np.maximum(rows["stall_ns"], rows["task_ns"])
         order = np.argsort(pain, kind="stable")[::-1]
-        kept.append(rows[order[:room]])
-        rest = rows[order[room:]]
+        kept.append(rows.take(order[:room]))
+        rest = rows.take(order[room:])
         blur(rest)
         rows, room = merge(rest), max(room // 2, 1)
-    return merge(np.concatenate([*kept, rows]))
+    return merge(records.join([*kept, rows]))
 
 
 def _blur_offender(rows: Rows) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod import records
 from linnix.cognitod.blame.fold import NO_ROWS, fold, parties
 from linnix.cognitod.blame.meter import BlameReading
 from linnix.cognitod.model import Rows
@@ -152,7 +153,7 @@ class Ledger:
         assert reading.stall is not None
         to.end_us = end_us
         to.measured_ns += reading.end_ns - reading.begin_ns
-        to.rows = fold(np.concatenate([to.rows, reading.stall.pairs]), 2 * ROOM)
+        to.rows = fold(records.join([to.rows, reading.stall.pairs]), 2 * ROOM)
         everybody, _, _ = parties(to.rows)
         for who in everybody[["pid", "start_ns", "cgroup"]].tolist():
             if who not in to.names:

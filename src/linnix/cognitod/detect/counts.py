@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.detect.lineage import Holder, Lineage
 from linnix.cognitod.detect.params import ForkBurst, ForksPerSec, RunawayTree, ShortJobFlood
+from linnix.cognitod.detect.recent import Ring
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.cognitod.events import Array
 
@@ -57,8 +58,8 @@ class HostForks:
 
     def observe(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process behind the forks where there is one."""
-        forks, window_s = view.recent.forks.window(view.now_ns, self.window_s)
-        latest = _latest(forks, view.now_ns, self.needed, self.window_s)
+        forks, window_s = view.recent.forks.count(view.now_ns, self.window_s)
+        latest = _going_on(view.recent.forks, forks, view.now_ns, self.needed, self.window_s)
         if not len(latest):
             self._behind = None
             return []
@@ -67,13 +68,13 @@ class HostForks:
             return []
         self._behind = _find_behind(latest, view, self._behind)
         evidence = {
-            "forks": float(len(forks)),
-            "forks_per_s": round(len(forks) / window_s, 1),
+            "forks": float(forks),
+            "forks_per_s": round(forks / window_s, 1),
             "exec_pct": round(exec_pct, 1),
             "window_s": window_s,
             "threshold": float(self.needed),
         }
-        message = f"{len(forks)} forks in {window_s:g} s ({evidence['forks_per_s']:g}/s)"
+        message = f"{forks} forks in {window_s:g} s ({evidence['forks_per_s']:g}/s)"
         return [_hit(self.cls, message, self._behind, evidence)]
 
 
@@ -140,6 +141,17 @@ def _latest(events: Array, now_ns: int, needed: float, window_s: float) -> Array
         return events
     latest = events.compress(events["ts_ns"] > now_ns - round(latest_s * NS))
     return latest if len(latest) >= needed * latest_s / window_s * _PACE else events[:0]
+
+
+def _going_on(ring: Ring, number: int, now_ns: int, needed: float, window_s: float) -> Array:
+    """``_latest`` of the ring's window, which holds that number; in a storm most are older, and not looked at."""
+    if number < needed:
+        return ring.none
+    latest_s = max(window_s * _LATEST_SHARE, _LATEST_S)
+    if latest_s >= window_s:
+        return ring.window(now_ns, window_s)[0]
+    latest = ring.since(now_ns - round(latest_s * NS))
+    return latest if len(latest) >= needed * latest_s / window_s * _PACE else ring.none
 
 
 def _find_behind(events: Array, view: View, before: Holder | None) -> Holder | None:

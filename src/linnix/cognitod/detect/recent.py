@@ -28,6 +28,7 @@ class Ring:
         self._data = np.zeros(capacity, dtype)
         self._next = 0
         self._used = 0
+        self.none = np.zeros(0, dtype)
 
     def extend(self, records: Array) -> None:
         """Append, overwriting the oldest."""
@@ -49,9 +50,18 @@ class Ring:
         the ring holds, so that number and time always belong together.
         """
         records = self.since(now_ns - round(seconds * 1e9))
-        if len(records) < len(self._data):
-            return records, seconds
-        return records, min(seconds, max(round((now_ns - int(records["ts_ns"].min())) / 1e9, 3), 0.001))
+        return records, self._span_s(len(records), now_ns, seconds)
+
+    def count(self, now_ns: int, seconds: float) -> tuple[int, float]:
+        """How many ``window`` would give, without a copy of them, and what they span."""
+        times = self._data["ts_ns"][: self._used]
+        number = int(np.count_nonzero(times > now_ns - round(seconds * 1e9)))
+        return number, self._span_s(number, now_ns, seconds)
+
+    def _span_s(self, number: int, now_ns: int, seconds: float) -> float:
+        if number < len(self._data):
+            return seconds
+        return min(seconds, max(round((now_ns - int(self._data["ts_ns"].min())) / 1e9, 3), 0.001))
 
 
 class Recent:

@@ -22,6 +22,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from linnix.cognitod import records
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel import preflight
 from linnix.cognitod.kernel.cpu_pairs import KEY, PAIR, SUM, make_rows
@@ -226,11 +227,11 @@ class BlameCpu:
         self._near[:, buffer] = _NONE
         keys, sums = found.read_hash(found.map_fd(f"pairs_{buffer}"), KEY, SUM, take=True)
         control["nr_pairs"][buffer] = 0
-        far = np.zeros(len(keys), PAIR)
-        for part in (keys, sums):
-            for name in part.dtype.names or ():
-                far[name] = part[name]
-        return np.concatenate((near, far)), counts
+        far = np.empty(len(keys), PAIR)
+        places = far.view(np.uint8).reshape(len(far), PAIR.itemsize)  # a PAIR is a KEY and then a SUM
+        places[:, : KEY.itemsize] = keys.view(np.uint8).reshape(len(far), KEY.itemsize)
+        places[:, KEY.itemsize :] = sums.view(np.uint8).reshape(len(far), SUM.itemsize)
+        return records.join((near, far)), counts
 
     def _count(self) -> dict[str, int]:
         lanes = self._lanes[self._lanes["epoch"] == self._epoch]

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linnix.cognitod.events import Array
+from linnix.cognitod.handles import mixed
 from linnix.cognitod.kernel.charge import UNKNOWN, Floats, Ints, Use, nonidle, psi_weights, sum_by, union
 from linnix.cognitod.kernel.stalls import RECORD, WAIT, Seen
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL, STALL, STALL_KINDS, Rows
@@ -91,15 +94,25 @@ def _parts_of(records: Array) -> Array:
 
 def number_rows(*columns: Ints) -> tuple[Ints, Ints]:
     """The place of one example of each distinct row, and the number of each row's example."""
-    order = np.lexsort(columns)
+    numbers = mixed(*columns)
+    order = np.argsort(numbers, kind="stable")
+    new = _edges(order, *columns)
+    if np.count_nonzero(new) != np.count_nonzero(_edges(order, numbers)):  # two rows share a number: once in an age
+        order = np.lexsort(columns)
+        new = _edges(order, *columns)
+    number = np.empty(len(order), np.int64)
+    number[order] = np.cumsum(new) - 1
+    return order[new], number
+
+
+def _edges(order: NDArray[np.intp], *columns: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Where, in this order, a row differs from the one before."""
     new = np.zeros(len(order), bool)
     new[:1] = True
     for column in columns:
         ordered = column[order]
         new[1:] |= ordered[1:] != ordered[:-1]
-    number = np.empty(len(order), np.int64)
-    number[order] = np.cumsum(new) - 1
-    return order[new], number
+    return new
 
 
 def owners_of(records: Array) -> tuple[Array, Ints]:
