@@ -314,6 +314,13 @@ class Instrument(Protocol):
     ``open``, ``collect`` and ``close`` are called on the ingest thread; ``states`` from any.
     """
 
+    @property
+    def due_ns(self) -> int:
+        """CLOCK_MONOTONIC before which there is nothing to ask it for, 0: ask at every sample. An idle host has none of
+        this in its caches, and every instrument that need not be asked is a page less to fetch.
+        """
+        ...
+
     def open(self) -> None:
         """Begin to see. Never raises: what is missing is told by ``states``."""
         ...

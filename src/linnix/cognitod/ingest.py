@@ -192,8 +192,9 @@ class Ingest:
         self._schedule()
 
     def _collect(self) -> None:
-        """Ask every instrument; one that breaks is left out from then on, because the daemon can do without it."""
-        for instrument in list(self._asked):
+        """Ask every instrument that is due; one that breaks is left out from then on, because the daemon can do without it."""
+        now_ns = time.monotonic_ns()
+        for instrument in [each for each in self._asked if each.due_ns <= now_ns]:
             try:
                 reading = instrument.collect(time.monotonic_ns())
             except Exception:

@@ -19,6 +19,8 @@ from linnix.cognitod.model import CGROUP_LEVEL
 
 log = logging.getLogger(__name__)
 
+_NEVER_NS = 1 << 63
+
 AUTO, ALWAYS, OFF = "auto", "always", "off"
 
 
@@ -91,6 +93,11 @@ class Engagement:
     def engaged(self) -> bool:
         """Attached now."""
         return self._since_ns is not None
+
+    @property
+    def due_ns(self) -> int:
+        """The host's waiting is looked at in every sample, as long as anything would come of it."""
+        return 0 if self.usable else _NEVER_NS
 
     @property
     def usable(self) -> bool:

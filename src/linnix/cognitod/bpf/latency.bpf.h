@@ -75,6 +75,7 @@ static __always_inline void count_latency(__u64 cgroup_id, __u64 ns)
 		return;
 	slot = histogram_of(mine, cgroup_id);
 	slot->sum_ns += ns;
+	mine->total++;
 	/* What clang knows of the bound the verifier of 5.10 may not. */
 	asm volatile("" : "+r"(class));
 	if (class < LINNIX_COUNTS)

@@ -21,6 +21,7 @@ struct linnix_histogram {
 struct linnix_histograms {
 	struct linnix_histogram slots[LINNIX_HISTOGRAMS];
 	struct linnix_histogram rest;
+	__u64 total; /* of all of them */
 };
 
 /* A process that the kernel chose to kill for memory, as it was at that moment. */

@@ -130,7 +130,7 @@ class Blocked:
         self._finder = finders[0]
         self._proc = proc
         self._seen: dict[tuple[int, int, int], int] = {}  # thread, its switches → first seen
-        self._looked_ns = 0
+        self.due_ns = 0
 
     def open(self) -> None:
         """Choose how they are found."""
@@ -138,9 +138,9 @@ class Blocked:
 
     def collect(self, now_ns: int) -> BlockedReading | None:
         """Every five seconds those that are stuck."""
-        if now_ns - self._looked_ns < LOOK_NS:
+        if now_ns < self.due_ns:
             return None
-        self._looked_ns = now_ns
+        self.due_ns = now_ns + LOOK_NS
         found = self._finder.find()
         before, self._seen = self._seen, {}
         stuck = []

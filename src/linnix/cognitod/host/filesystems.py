@@ -139,7 +139,7 @@ class Filesystems:
 
     def __init__(self, read: Callable[[], list[Filesystem]] = read_filesystems) -> None:
         self._read = read
-        self._read_ns = 0
+        self.due_ns = 0
         self._state = ProbeState(name="filesystems", what="how full the filesystems are, local ones only")
 
     def open(self) -> None:
@@ -147,9 +147,9 @@ class Filesystems:
 
     def collect(self, now_ns: int) -> FilesystemsReading | None:
         """All of them, every half minute."""
-        if self._read_ns and now_ns - self._read_ns < READ_NS:
+        if now_ns < self.due_ns:
             return None
-        self._read_ns = now_ns
+        self.due_ns = now_ns + READ_NS
         return FilesystemsReading(now_ns, tuple(self._read()))
 
     def states(self) -> tuple[ProbeState, ...]:

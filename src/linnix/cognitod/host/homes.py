@@ -174,6 +174,8 @@ class Cluster(Protocol):
 class HomeReader:
     """The instrument that reads what ``Homes`` asks for, on the ingest thread."""
 
+    due_ns = 0
+
     def __init__(self, homes: Homes, lookup: Lookup, proc: Path = PROC, cluster: Cluster | None = None) -> None:
         self._cluster = cluster
         self._homes = homes

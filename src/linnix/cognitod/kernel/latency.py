@@ -26,7 +26,7 @@ SLOTS = 128
 #: struct linnix_histogram of bpf/sights.h.
 HISTOGRAM = np.dtype([("cgroup_id", "<u8"), ("sum_ns", "<u8"), ("counts", "<u8", (COUNTS,))])
 #: struct linnix_histograms.
-HISTOGRAMS = np.dtype([("slots", HISTOGRAM, (SLOTS,)), ("rest", HISTOGRAM)])
+HISTOGRAMS = np.dtype([("slots", HISTOGRAM, (SLOTS,)), ("rest", HISTOGRAM), ("total", "<u8")])
 
 #: Upper bound of each class but the last, exclusive.
 BOUNDS_NS: tuple[int, ...] = tuple(1024 << i for i in range(COUNTS - 1))
@@ -35,8 +35,9 @@ BOUNDS_NS: tuple[int, ...] = tuple(1024 << i for i in range(COUNTS - 1))
 IN_FLIGHT_KEY = np.dtype("<u8")
 IN_FLIGHT = np.dtype([("ts_ns", "<u8"), ("cgroup_id", "<u8")])
 
-#: How often the maps are read.
-READ_NS = 2 * 10**9
+#: How often the histograms are read, and how often only whether looking has become too dear, which is a number a CPU.
+READ_NS = 5 * 10**9
+JUDGE_NS = 2 * 10**9
 #: A place that saw nothing for this long is given back.
 RETIRE_NS = 600 * 10**9
 #: After a rest the idle time is not known until no window of the balances can reach back to before it.
@@ -73,10 +74,8 @@ class Places:
         self._last: Histograms = np.zeros(0, HISTOGRAM)
 
     def per_cpu(self) -> NDArray[np.uint64]:
-        """How much was counted on each CPU; less than before where places were given back."""
-        slots = self._view["slots"]["counts"].sum(axis=(1, 2))
-        total: NDArray[np.uint64] = slots + self._view["rest"]["counts"].sum(axis=1)
-        return total
+        """How much was counted on each CPU."""
+        return self._view["total"].copy()
 
     def sum(self) -> Histograms:
         """Of all CPUs and all times, by cgroup."""
@@ -133,8 +132,9 @@ class Latency:
         self._thrift = Thrift(cost_ns)
         self._places = Places(np.zeros(0, HISTOGRAMS))
         self._idle: Histograms = np.zeros(0, IDLE)
-        self._read_ns = self._retired_ns = self._rest_until_ns = 0
+        self._read_ns = self._judged_ns = self._retired_ns = self._rest_until_ns = 0
         self._rested = False
+        self.due_ns = 0
 
     def open(self) -> None:
         """Load, map and attach; what is missing is told by ``states``."""
@@ -161,22 +161,28 @@ class Latency:
         return IdleTime(int(idle["total_ns"].sum()) + int(now.sum()), int(idle["irq_ns"].sum()))
 
     def collect(self, now_ns: int) -> LatencyReading | None:
-        """All histograms so far, every two seconds; None while it rests."""
-        if self._probe.object is None or now_ns - self._read_ns < READ_NS or now_ns < self._rest_until_ns:
+        """All histograms so far, every five seconds and at the begin of a rest; None while it rests."""
+        if self._probe.object is None or now_ns < self.due_ns:
             return None
-        window_ns, self._read_ns = now_ns - self._read_ns, now_ns
+        window_ns, self._judged_ns, self.due_ns = now_ns - self._judged_ns, now_ns, now_ns + JUDGE_NS
         if self._probe.state.state != "on":
             self._resume()
             return None
-        if now_ns - self._retired_ns >= RETIRE_NS:
-            self._places.retire()
-            self._retired_ns = now_ns
-        reading = LatencyReading(self._name, now_ns, self._places.sum(), round(self._probe.state.attached_s * 10**9))
-        if rest_ns := self._thrift.rest_ns(self._places.per_cpu(), window_ns):
+        rest_ns = self._thrift.rest_ns(self._places.per_cpu(), window_ns)
+        reading = self._read(now_ns) if rest_ns or now_ns - self._read_ns >= READ_NS else None
+        if rest_ns:
             self._rest_until_ns, self._rested = now_ns + rest_ns, True
+            self.due_ns = max(self.due_ns, self._rest_until_ns)
             share = window_ns / (window_ns + rest_ns)
             self._probe.rest(f"looks {share:.0%} of the time: more would slow a CPU by over {BUDGET:.0%}")
         return reading
+
+    def _read(self, now_ns: int) -> LatencyReading:
+        self._read_ns = now_ns
+        if now_ns - self._retired_ns >= RETIRE_NS:
+            self._places.retire()
+            self._retired_ns = now_ns
+        return LatencyReading(self._name, now_ns, self._places.sum(), round(self._probe.state.attached_s * 10**9))
 
     def _resume(self) -> None:
         """Attach again, and forget what was under way before the rest: an old stamp is a long wait that never was."""

@@ -59,6 +59,8 @@ class OomReading:
 class Ooms:
     """An ``events.Instrument``."""
 
+    due_ns = 0
+
     def __init__(self, release: tuple[int, int] | None = None) -> None:
         self._names_task = (release or preflight.running_kernel()) >= (6, 9)
         self._programs = ("handle_victim",) if self._names_task else ("handle_signal", "handle_victim")

@@ -190,6 +190,7 @@ class RunClock:
         self._fd = -1
         self._since_ns = 0
         self._measured_ns = 0
+        self.due_ns = 0
 
     @property
     def measured_s(self) -> float:
@@ -203,7 +204,7 @@ class RunClock:
         """Begin or end to measure."""
         if self._fd >= 0:
             self._end(now_ns)
-        elif self.mode != "off" and (not self._since_ns or now_ns - self._since_ns >= STATS_EVERY_NS):
+        elif self.mode != "off" and now_ns >= self.due_ns:
             self._since_ns = now_ns
             try:
                 self._fd = Library().enable_stats()
@@ -218,6 +219,7 @@ class RunClock:
         self._since_ns = now_ns
         if self.mode == "sample":
             self._stop()
+            self.due_ns = now_ns + STATS_EVERY_NS
         for one in self._accountable:
             one.refresh()
 

@@ -63,6 +63,8 @@ class Tcp:
     its reads, and until then it is its listener's.
     """
 
+    due_ns = 0
+
     def __init__(self) -> None:
         self._programs = (
             "handle_state",
