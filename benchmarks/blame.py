@@ -33,7 +33,7 @@ from linnix.cognitod.host.cgroup import find_mount
 from linnix.cognitod.kernel.blame_cpu import BlameCpu
 from linnix.cognitod.model import CGROUP_LEVEL, PROCESS_LEVEL, STALL_KINDS
 
-_BEGIN = "import os, sys, time; os.sched_setaffinity(0, [int(sys.argv[1])])\n"
+_BEGIN = "import os, sys, time; os.sched_setaffinity(0, map(int, sys.argv[1].split(',')))\n"
 SPIN = _BEGIN + "while True: pass"
 #: Argument 2: for how many ms of each 10 it runs, if it is let.
 DUTY = (
@@ -61,6 +61,8 @@ while True:
 """
 )
 OWN_QUOTA, REST = "own quota", "the rest of the host"
+#: The daemon reads every second. PSI averages over CPUs between two readings, the kernel's own every 2 s among them.
+STEPS_S = (0.1, 0.5, 1.0)
 #: What the original looks back on when it counts forks.
 _WINDOW_S = 15
 
@@ -72,6 +74,7 @@ class Party:
     name: str
     script: str = SPIN
     on_victims_cpu: bool = True
+    pinned: bool = True  # else on both CPUs
     count: int = 1
     duty_ms: int = 0
     inner: str = ""  # a group below its own, in which the processes are
@@ -206,8 +209,8 @@ def at_work(party: Party, mount: Path, cpus: Sequence[int]) -> Iterator[Path | N
             for group in places:
                 (group / "cgroup.procs").write_text("0")
 
-        cpu = cpus[0] if party.on_victims_cpu else cpus[1]
-        command = [sys.executable, "-c", party.script, str(cpu), str(party.duty_ms)]
+        where = cpus[:2] if not party.pinned else cpus[:1] if party.on_victims_cpu else cpus[1:2]
+        command = [sys.executable, "-c", party.script, ",".join(map(str, where)), str(party.duty_ms)]
         processes = [subprocess.Popen(command, preexec_fn=enter, stdout=subprocess.DEVNULL) for _ in range(party.count)]
         party.pids = [process.pid for process in processes]
         try:
@@ -241,8 +244,10 @@ def books(parties: Sequence[Party]) -> tuple[dict[str, float], float]:
     return cpu, delay
 
 
-def run(meter: BlameCpu, scenario: Scenario, mount: Path, cpus: Sequence[int], seconds: float) -> Result:
-    """One scenario once."""
+def run(
+    meter: BlameCpu, scenario: Scenario, mount: Path, cpus: Sequence[int], seconds: float, step_s: float = 1.0
+) -> Result:
+    """One scenario once; meter and pressure are read every ``step_s``."""
     victim = scenario.parties[0]
     with ExitStack() as stack:
         stats = [stack.enter_context(at_work(party, mount, cpus)) for party in scenario.parties]
@@ -253,8 +258,8 @@ def run(meter: BlameCpu, scenario: Scenario, mount: Path, cpus: Sequence[int], s
         before = books(scenario.parties), throttled_s(stats[0]), pressure_s(victim.group)
         inner_before = pressure_s(inner) if inner else 0.0
         rows = []
-        for _ in range(round(seconds)):
-            time.sleep(1)
+        for _ in range(round(seconds / step_s)):
+            time.sleep(step_s)
             after = books(scenario.parties), throttled_s(stats[0]), pressure_s(victim.group)
             inner_after = pressure_s(inner) if inner else 0.0
             reading = meter.collect(time.monotonic_ns())
@@ -309,6 +314,12 @@ def formula(cpu_s: dict[str, float], parties: Sequence[Party], stall_s: float, s
     return {name: share / total * stall_s for name, share in raw.items()} if total else {}
 
 
+def free() -> Scenario:
+    """Nobody is pinned: there is no truth to construct, only the kernel's own figure to agree with."""
+    parties = (Party("victim", DUTY, duty_ms=4, pinned=False), Party("two loops", count=2, pinned=False))
+    return Scenario("free to move", parties, lambda cpu, throttled, stall: {})
+
+
 def median(values: Sequence[float]) -> float:
     return round(statistics.median(values), 2)
 
@@ -331,6 +342,7 @@ def main() -> None:
     meter.load()
     told = {}
     rows = []
+    moving: dict[str, list[float]] = {}
     try:
         for scenario in scenarios():
             results = [run(meter, scenario, mount, cpus, seconds) for _ in range(rounds)]
@@ -347,6 +359,9 @@ def main() -> None:
             told[scenario.title] = figures
             rows.append([scenario.title, *(figures[name] for name in list(figures)[:5])])
             print(f"{scenario.title}: {figures}", file=sys.stderr, flush=True)
+        for step_s in STEPS_S:
+            results = [run(meter, free(), mount, cpus, 2 * seconds, step_s) for _ in range(2 * rounds)]
+            moving[f"{step_s:g}"] = [round(result.stall_error_pct, 2) for result in results]
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
@@ -363,7 +378,12 @@ def main() -> None:
         ],
         rows,
     )
-    last_line(blame=told)
+    table(
+        f"Nobody pinned: stall less pressure in percent, {2 * rounds} runs of {2 * seconds:.0f} s each",
+        ["read every, s", "median", "lowest", "highest"],
+        [[step, median(errors), min(errors), max(errors)] for step, errors in moving.items()],
+    )
+    last_line(blame=told, moving=moving)
 
 
 if __name__ == "__main__":

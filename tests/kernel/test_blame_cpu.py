@@ -277,7 +277,7 @@ def test_what_is_collected_once_is_not_collected_again(meter: BlameCpu, groups: 
 
 
 #: A CPU's clock is not read anew between most wake-ups and the switch that follows (rq_clock_skip_update in
-#: kernel/sched/core.c, wakeup_preempt()): to the scheduler those are no wait at all, and two seconds may pass without one.
+#: kernel/sched/core.c, wakeup_preempt()): to the scheduler those are no wait at all. Two seconds may pass without one.
 WAKING_EPOCHS = 10
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linnix.cognitod.events import BOOK_KINDS, Array, Kind
+from linnix.cognitod.events import ACCOUNT, BOOK_KINDS, Array, Kind
 from linnix.cognitod.kernel import BpfSight, open_sight
+from linnix.cognitod.kernel.ring import HEADER_BYTES
 from linnix.cognitod.kernel.sight import RingSizes
 from support.watching import SETTLE_S
 from workloads.lifecycle import read_log
@@ -110,3 +111,28 @@ def test_a_reader_that_keeps_up_sees_all_of_a_flood(small: BpfSight, programs: P
 
     assert forks == 997
     assert small.counters().flood == dict.fromkeys(BOOK_KINDS, 0)
+
+
+def test_who_gathers_for_long_is_called_before_a_small_ring_is_full(small: BpfSight, programs: Path) -> None:
+    small.drain()
+    forks, accounts, waits = 0, 0, 0
+    with subprocess.Popen([programs / "lifecycle", "9973", "0", "0", "x"], stdout=subprocess.DEVNULL) as flooder:
+        while flooder.poll() is None:
+            small.gather(5)
+            waits += 1
+            batch = small.drain()
+            forks += len(of_user(batch.events, os.getuid(), flooder.pid)["fork"])
+            accounts += len(batch.accounts)
+    forks += len(of_user(small.drain().events, os.getuid(), flooder.pid)["fork"])
+
+    assert (forks, small.counters().lost, small.counters().flood) == (
+        9973,
+        dict.fromkeys(BOOK_KINDS, 0),
+        dict.fromkeys(BOOK_KINDS, 0),
+    )
+    assert waits >= accounts * small_account_bytes() // SMALL.accounts
+
+
+def small_account_bytes() -> int:
+    """What a final account takes in its ring."""
+    return HEADER_BYTES + ACCOUNT.itemsize

@@ -1,6 +1,8 @@
 """The C structs and their numpy mirrors are one layout, as the compiler's own BTF says. Needs no privilege."""
 
 import re
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from linnix.cognitod import events
 from linnix.cognitod.kernel import preflight, sight
-from support.btf import Btf, Layout
+from support.btf import Btf, Layout, programs
 
 BPF = Path(events.__file__).parent / "bpf"
 
@@ -75,3 +77,26 @@ def test_rings_are_mapped_in_the_size_in_which_they_are_made() -> None:
 @pytest.mark.parametrize("name", preflight.OBJECTS)
 def test_an_object_names_no_path_of_the_machine_that_built_it(name: str) -> None:
     assert str(BPF).encode() not in (BPF / name).read_bytes()
+
+
+#: Of the opcodes in include/uapi/linux/bpf.h: BPF_STX | BPF_ATOMIC, of 32 and of 64 bits. ``imm`` says which operation;
+#: 0 is BPF_ADD, and until Linux 5.12 the only one.
+ATOMIC, ADD = (0xC3, 0xDB), 0
+#: Loads of 64 bits take the place of two instructions.
+LOAD_64 = 0x18
+#: Wants Linux 5.17 anyhow.
+YOUNGER = ("blame_cpu.bpf.o",)
+
+
+def operations(program: bytes) -> Iterator[int]:
+    """Of the atomic instructions."""
+    skips = False
+    for opcode, _registers, _offset, imm in struct.iter_unpack("<BBhi", program):
+        if not skips and opcode in ATOMIC:
+            yield imm
+        skips = not skips and opcode == LOAD_64
+
+
+@pytest.mark.parametrize("name", sorted({path.name for path in BPF.glob("*.bpf.o")} - set(YOUNGER)))
+def test_an_object_has_no_atomic_instruction_that_linux_5_10_refuses(name: str) -> None:
+    assert {imm for program in programs(BPF / name) for imm in operations(program)} <= {ADD}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,9 @@ class Layout:
     members: dict[str, tuple[int, int]]
 
 
+_PROGBITS, _EXECINSTR = 1, 4
+
+
 def _section(elf: bytes, wanted: str) -> bytes:
     """A section of a 64-bit little-endian ELF file."""
     table, size, count, names = (
@@ -43,6 +47,16 @@ def _section(elf: bytes, wanted: str) -> bytes:
         if elf[strings + name :].partition(b"\0")[0].decode() == wanted:
             return elf[offset : offset + length]
     raise LookupError(f"no section {wanted}: compiled without -g?")
+
+
+def programs(path: Path) -> Iterator[bytes]:
+    """The instructions of each section that holds some."""
+    elf = path.read_bytes()
+    table, size, count = (struct.unpack_from("<Q", elf, 40)[0], *struct.unpack_from("<HH", elf, 58))
+    for i in range(count):
+        _, kind, flags, _, offset, length = struct.unpack_from("<IIQQQQ", elf, table + i * size)
+        if kind == _PROGBITS and flags & _EXECINSTR and length:
+            yield elf[offset : offset + length]
 
 
 class Btf:

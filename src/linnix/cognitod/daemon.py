@@ -173,6 +173,7 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
             on_failure=on_failure,
             instruments=[clock, *eyes],
             read_books=bookkeeper.read,
+            is_heard=lambda: len(hub) > 0,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal, number)

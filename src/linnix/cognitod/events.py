@@ -353,8 +353,12 @@ class Sight(Protocol):
         """Sleep until events may be waiting, ``wake`` is called, or the timeout passes."""
         ...
 
+    def gather(self, timeout_s: float) -> None:
+        """Sleep so that more comes, but no longer than there is surely room for it, nor after ``wake``."""
+        ...
+
     def wake(self) -> None:
-        """End a ``wait`` from another thread."""
+        """End a ``wait`` or ``gather`` from another thread."""
         ...
 
     def drain(self) -> Batch:

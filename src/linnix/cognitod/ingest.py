@@ -23,9 +23,12 @@ from linnix.cognitod.events import EXEC_TEXT, NO_ACCOUNTS, Array, Batch, Instrum
 from linnix.cognitod.fairness import Fairness, Group
 from linnix.cognitod.model import Books, Sample, Snapshot
 
-#: How long events may wait in the ring before they are drained.
+#: How long events may wait in the ring before they are drained, while somebody listens to them.
 LATENCY_S = 0.05
-#: When this many came at once, one more wait of that length costs nobody anything: half as many batches a second.
+#: And while nobody does: a batch costs most of its time whatever is in it, so a few events a second would cost as much
+#: as thousands.
+UNHEARD_S = 0.2
+#: When this many came at once, one more wait of the shorter length costs nobody anything: half as many batches.
 MANY = range(200, 4_000)
 #: What does not wake this thread, such as final accounts, waits no longer than this, however rare samples are.
 LONGEST_S = 1.0
@@ -97,13 +100,16 @@ class Ingest:
         max_queued: int = MAX_QUEUED,
         instruments: Sequence[Instrument] = (),
         read_books: Callable[[], Books | None] = _no_books,
+        is_heard: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``is_heard``: whether somebody follows the events as they come; asked on the ingest thread."""
         self._sight = sight
         self._receiver = receiver
         self._loop = loop
         self._read_snapshot = read_snapshot
         self._read_texts = read_texts
         self._read_books = read_books
+        self._is_heard = is_heard
         self._redact = redact
         self._interval_s = interval_s
         self._on_failure = on_failure
@@ -168,10 +174,17 @@ class Ingest:
                 came = self._drain()
                 continue
             self._sight.wait(self._until(next_sample_s, LONGEST_S))
-            # Woken by an event: let a few more gather. A storm then costs twenty batches a second, not one an event.
-            self._stop.wait(self._until(next_sample_s, 2 * LATENCY_S if came in MANY else LATENCY_S))
+            # Woken by an event: let a few more gather. A storm then costs ten batches a second, not one an event.
+            self._sight.gather(self._until(next_sample_s, self._patience_s(came)))
             came = self._drain()
         self._drain()
+
+    def _patience_s(self, came: int) -> float:
+        if came >= MANY.stop:
+            return LATENCY_S
+        if not self._is_heard():
+            return UNHEARD_S
+        return 2 * LATENCY_S if came in MANY else LATENCY_S
 
     @staticmethod
     def _until(next_sample_s: float, longest_s: float) -> float:
@@ -192,7 +205,7 @@ class Ingest:
         self._schedule()
 
     def _collect(self) -> None:
-        """Ask every instrument that is due; one that breaks is left out from then on, because the daemon can do without it."""
+        """Ask every instrument that is due. One that breaks is left out from then on: the daemon can do without it."""
         now_ns = time.monotonic_ns()
         for instrument in [each for each in self._asked if each.due_ns <= now_ns]:
             try:

@@ -57,6 +57,9 @@ class Torrent:
     def wait(self, timeout_s: float) -> None:
         time.sleep(min(timeout_s, max(self.due_s - time.monotonic(), 0)))
 
+    def gather(self, timeout_s: float) -> None:
+        self.wait(timeout_s)
+
     def wake(self) -> None:
         self.due_s = 0.0
 

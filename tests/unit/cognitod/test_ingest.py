@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+import pytest
 from cognitod_make import NO_TEXTS, SECOND, batch, event, process, text
 
 from linnix.cognitod.events import Array, Batch, Counters, Kind
-from linnix.cognitod.ingest import Ingest
+from linnix.cognitod.ingest import LATENCY_S, UNHEARD_S, Ingest
 from linnix.cognitod.model import Sample, Snapshot
 
 ROWS = process(1, 1, comm=b"init")
@@ -29,10 +30,15 @@ class Replay:
         self.closed = 0
         self.threads: set[str] = set()
         self.woken = threading.Event()
+        self.gathered_s: list[float] = []
 
     def wait(self, timeout_s: float) -> None:
         if not self.batches:
             self.woken.wait(timeout_s)
+
+    def gather(self, timeout_s: float) -> None:
+        self.gathered_s.append(timeout_s)
+        self.woken.wait(timeout_s)
 
     def wake(self) -> None:
         self.woken.set()
@@ -85,6 +91,7 @@ def make(
     keeper: Keeper,
     on_failure: Callable[[BaseException], None] = lambda _: None,
     redact: Callable[[Array], Array] = lambda texts: texts,
+    is_heard: Callable[[], bool] = lambda: True,
     **more: int,
 ) -> Ingest:
     return Ingest(
@@ -96,6 +103,7 @@ def make(
         redact=redact,
         interval_s=60,
         on_failure=on_failure,
+        is_heard=is_heard,
         **more,
     )
 
@@ -119,6 +127,26 @@ def test_batches_arrive_on_the_loops_thread_in_order_and_the_first_sample_brings
         assert [sample.rows.tolist() for sample in keeper.samples] == [ROWS.tolist()]
         assert keeper.samples[0].texts["pid"].tolist() == [1]
         assert sight.closed >= 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("heard", "waits_s"),
+    [(True, [LATENCY_S, LATENCY_S, 2 * LATENCY_S, LATENCY_S]), (False, [UNHEARD_S, UNHEARD_S, UNHEARD_S, LATENCY_S])],
+    ids=["somebody listens", "nobody listens"],
+)
+def test_events_gather_for_longer_when_nobody_listens_and_never_long_in_a_flood(
+    heard: bool, waits_s: list[float]
+) -> None:
+    async def story() -> None:
+        sight, keeper = Replay([forks(n) for n in (1, 200, 4000, 1)]), Keeper()
+        ingest = make(sight, keeper, is_heard=lambda: heard)
+        ingest.start()
+        await until(lambda: len(keeper.batches) == 4)
+
+        assert ingest.stop()
+        assert sight.gathered_s[: len(waits_s)] == pytest.approx(waits_s)
 
     asyncio.run(story())
 

@@ -68,7 +68,7 @@ static __always_inline void expect_burial(struct task_struct *task, struct signa
 		crowd = bpf_map_lookup_elem(&crowds, &key);
 	}
 	if (crowd)
-		__sync_fetch_and_add(&crowd->pending, 1);
+		add_up(&crowd->pending, 1);
 }
 
 static __always_inline void tell_account(struct task_struct *task, const struct linnix_account *whole)
@@ -118,14 +118,14 @@ static __always_inline void bury(struct task_struct *task)
 	struct linnix_account whole = {};
 
 	if (crowd) {
-		__sync_fetch_and_add(&crowd->account.cpu_ns, run_ns);
-		__sync_fetch_and_add(&crowd->account.run_delay_ns, run_delay_ns);
-		__sync_fetch_and_add(&crowd->account.threads, 1);
+		add_up(&crowd->account.cpu_ns, run_ns);
+		add_up(&crowd->account.run_delay_ns, run_delay_ns);
+		add_up(&crowd->account.threads, 1);
 		if (leads) {
 			read_totals(&crowd->account, signal);
-			__sync_fetch_and_add(&crowd->leader_freed, 1);
+			add_up(&crowd->leader_freed, 1);
 		}
-		__sync_fetch_and_add(&crowd->pending, -1);
+		add_up(&crowd->pending, -1);
 		if (!crowd->leader_freed || crowd->pending > 0)
 			return;
 		whole = crowd->account;

@@ -32,8 +32,8 @@ static __noinline int put_away(struct blame_pair *pair, struct blame_cpu *lane, 
 
 	spend(lane, MOVE_NS);
 	if (sum) { /* atomic: another CPU may put the same pair away */
-		__sync_fetch_and_add(&sum->task_ns, pair->sum.task_ns);
-		__sync_fetch_and_add(&sum->stall_ns, pair->sum.stall_ns);
+		add_up(&sum->task_ns, pair->sum.task_ns);
+		add_up(&sum->stall_ns, pair->sum.stall_ns);
 		return 0;
 	}
 	common = bpf_map_lookup_elem(&control, &zero);
@@ -45,7 +45,7 @@ static __noinline int put_away(struct blame_pair *pair, struct blame_cpu *lane, 
 	if (failed)
 		lane->untold_ns += pair->sum.task_ns;
 	else
-		__sync_fetch_and_add(&common->nr_pairs[buffer & 1], 1);
+		add_up(&common->nr_pairs[buffer & 1], 1);
 	return 0;
 }
 

@@ -106,7 +106,7 @@ static __always_inline int count_host_reclaim(void)
 	struct linnix_stall_books *mine = my_books();
 
 	if (mine)
-		__sync_fetch_and_add(&mine->host_reclaims, 1);
+		add_up(&mine->host_reclaims, 1);
 	return 0;
 }
 

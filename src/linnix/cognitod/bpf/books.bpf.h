@@ -23,7 +23,7 @@ struct {
 /* Atomic though per CPU: a program may be preempted on kernels with preemptible tracepoints. */
 static __always_inline void add(__u64 *counter, __u64 amount)
 {
-	__sync_fetch_and_add(counter, amount);
+	add_up(counter, amount);
 }
 
 static __always_inline void count(__u64 *counter)

@@ -48,7 +48,6 @@ static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u
 
 #define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_ARRAY 2
-#define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PERCPU_HASH 5
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
 #define BPF_MAP_TYPE_LRU_HASH 9
@@ -64,6 +63,10 @@ static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u
 #define BPF_RB_RING_SIZE 1
 #define BPF_RB_CONS_POS 2
 #define EEXIST 17
+
+/* Atomic, and without the old value: of all atomic instructions the only one that kernels before 5.12 know. Compilers since
+ * LLVM 20 write it only for this order; the older builtin without one becomes an instruction that 5.10 refuses. */
+#define add_up(counter, amount) ((void)__atomic_fetch_add(counter, amount, __ATOMIC_RELAXED))
 
 /* 2 is BPF_FIELD_EXISTS, 0 is BPF_FIELD_BYTE_OFFSET in enum bpf_core_relo_kind. */
 #define field_exists(type, field) __builtin_preserve_field_info(((type *)0)->field, 2)

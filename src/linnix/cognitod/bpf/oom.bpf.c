@@ -143,10 +143,10 @@ int handle_victim(__u64 *ctx)
 
 	if (!book || !noted)
 		return 0;
-	__sync_fetch_and_add(&book->kills, 1);
+	add_up(&book->kills, 1);
 	oom = bpf_ringbuf_reserve(&ooms, sizeof(*oom), 0);
 	if (!oom) {
-		__sync_fetch_and_add(&book->lost, 1);
+		add_up(&book->lost, 1);
 		return 0;
 	}
 	__builtin_memset(oom, 0, sizeof(*oom));

@@ -111,11 +111,11 @@ static __always_inline bool tell(struct linnix_stall *record)
 	}
 	if (!mine || record->kind >= LINNIX_STALL_KINDS)
 		return false;
-	__sync_fetch_and_add(&mine->lost[record->kind], 1);
+	add_up(&mine->lost[record->kind], 1);
 	if (!mine->lost_from_ns)
 		mine->lost_from_ns = bpf_ktime_get_ns();
 	if (record->kind == LINNIX_STALL_WAIT)
-		__sync_fetch_and_add(&mine->lost_wait_ns, record->ts_ns - record->begin_ns);
+		add_up(&mine->lost_wait_ns, record->ts_ns - record->begin_ns);
 	return false;
 }
 
@@ -238,7 +238,7 @@ static __always_inline void begin_wait(struct task_struct *task, struct linnix_s
 		return;
 	mine = my_books();
 	if (mine)
-		__sync_fetch_and_add(&mine->unseen_waits, 1);
+		add_up(&mine->unseen_waits, 1);
 }
 
 /* What a thread waits for now. An entry with an end is one whose deletion failed, as it may in an interrupt. */

@@ -86,7 +86,7 @@ static __always_inline void count(struct sock *sk, __u32 kind)
 	book = bpf_map_lookup_elem(&books, &zero);
 	if (!book)
 		return;
-	__sync_fetch_and_add(&book->totals[kind], 1);
+	add_up(&book->totals[kind], 1);
 	if (is_full_socket(sk)) {
 		key.cgroup_id = socket_cgroup_id(sk);
 		owner = bpf_map_lookup_elem(&owners, &address);
@@ -101,9 +101,9 @@ static __always_inline void count(struct sock *sk, __u32 kind)
 		mine = bpf_map_lookup_elem(&counts, &key);
 	}
 	if (mine)
-		__sync_fetch_and_add(&mine->counts[kind], 1);
+		add_up(&mine->counts[kind], 1);
 	else
-		__sync_fetch_and_add(&book->lost, 1);
+		add_up(&book->lost, 1);
 }
 
 static __always_inline struct owner myself(void)

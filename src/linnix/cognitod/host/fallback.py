@@ -19,6 +19,8 @@ from linnix.cognitod.host.netlink import Connector
 from linnix.cognitod.host.proc import PROC
 from linnix.cognitod.host.scan import Scanner
 
+_GATHER_S = 0.05
+
 CONNECTOR_LACKS = (
     "events come from the process connector: CPU time and peak memory at exit are unknown, and programs that end at "
     "once keep their parent's name"
@@ -55,6 +57,10 @@ class FallbackSight:
         for fd, _ in self._poll.poll(timeout_s * 1000):
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
+
+    def gather(self, timeout_s: float) -> None:
+        """Sleep for 50 ms at most: a socket holds little, and what finds no room in it is lost."""
+        time.sleep(min(timeout_s, _GATHER_S))
 
     def wake(self) -> None:
         """End a ``wait`` from another thread."""

@@ -93,6 +93,8 @@ class BpfSight:
             self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             stack.callback(os.close, self._wake_fd)
             self._epoll.register(self._wake_fd, select.EPOLLIN)
+            self._marks = stack.enter_context(select.epoll())
+            self._marks.register(self._wake_fd, select.EPOLLIN)
             self._events = self._map_ring(stack, "events", sizes.events, EVENT)
             self._texts = self._map_ring(stack, "texts", sizes.texts, EXEC_TEXT)
             self._accounts = self._map_ring(stack, "accounts", sizes.accounts, ACCOUNT)
@@ -109,6 +111,8 @@ class BpfSight:
         # What waits in the ring of events ends a wait. What goes with events, or has time, does so by the programs' own
         # wake-up mark only: hence edge-triggered.
         self._epoll.register(fd, select.EPOLLIN if record is EVENT else select.EPOLLIN | select.EPOLLET)
+        if record is not EVENT:  # the large one holds tens of thousands: the others are full long before
+            self._marks.register(fd, select.EPOLLIN | select.EPOLLET)
         return ring
 
     def wait(self, timeout_s: float) -> None:
@@ -117,8 +121,12 @@ class BpfSight:
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
 
+    def gather(self, timeout_s: float) -> None:
+        """Sleep until the timeout, ``wake``, or until a small ring is an eighth full."""
+        self._marks.poll(timeout_s)
+
     def wake(self) -> None:
-        """End a ``wait`` from another thread."""
+        """End a ``wait`` or ``gather`` from another thread."""
         with self._lock:
             if self._open:
                 os.eventfd_write(self._wake_fd, 1)
