@@ -115,11 +115,12 @@ def _check(config: Config, handlers: daemon.Handlers, warnings: Sequence[str]) -
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     try:
-        rules = daemon.load_rules(config, handlers)
+        book = daemon.open_rules(config, handlers)
     except daemon.StartError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
         return 1
-    print(f"configuration is valid: {len(rules)} rules, {len(warnings)} warnings")
+    print(f"configuration is valid: {len(book.rules)} rules, {len(warnings)} warnings")
     return 0
 
 

@@ -20,6 +20,7 @@ from linnix.cognitod.detect.documents import Document, Problem, RuleError, neare
 from linnix.cognitod.detect.drafts import Draft, draft
 
 __all__ = [
+    "BUILT_IN",
     "DEFAULT_COOLDOWN_S",
     "DEFAULT_KEEP_FIRING_S",
     "Loaded",
@@ -28,6 +29,7 @@ __all__ = [
     "RuleError",
     "Sources",
     "defaults",
+    "defaults_file",
     "load",
     "load_files",
     "parse",
@@ -37,11 +39,11 @@ __all__ = [
 BUILT_IN = "default.yaml (comes with Linnix)"
 SUFFIXES = (".yaml", ".yml", ".toml")
 #: What a person writes is far below; a log that was named by mistake is not.
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
 MAX_RULES = 1000
 
 #: One file: how it is called, and what stands in it.
-_File = tuple[str, Document]
+File = tuple[str, Document]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Sources:
 
     def load(self) -> Loaded:
         """The set as the files are now. Raises ``RuleError`` with everything that is wrong."""
-        base = _built_in() if self.path is None else self.path
+        base = defaults_file() if self.path is None else self.path
         try:
             overrides = self.overrides()
         except OSError as error:
@@ -86,9 +88,9 @@ class Sources:
         return load_files([base, *overrides])
 
 
-def load_files(files: Iterable[Path | _File]) -> Loaded:
+def load_files(files: Iterable[Path | File]) -> Loaded:
     """The rules of these files, each overriding those before. Raises ``RuleError``."""
-    read: list[_File] = []
+    read: list[File] = []
     problems: list[Problem] = []
     for file in files:
         try:
@@ -114,7 +116,7 @@ def load(path: Path) -> list[Rule]:
 
 def defaults() -> list[Rule]:
     """The rules that ship with the package, for a host without a rule file of its own."""
-    return list(load_files([_built_in()]).rules)
+    return list(load_files([defaults_file()]).rules)
 
 
 def parse(text: str, *, yaml_first: bool = True) -> list[Rule]:
@@ -122,7 +124,8 @@ def parse(text: str, *, yaml_first: bool = True) -> list[Rule]:
     return list(load_files([("", documents.read(text, yaml_first=yaml_first))]).rules)
 
 
-def _built_in() -> _File:
+def defaults_file() -> File:
+    """The rules that ship with the package, as ``load_files`` takes them."""
     shipped = resources.files("linnix.cognitod.detect").joinpath("default.yaml")
     return BUILT_IN, documents.read(shipped.read_text(encoding="utf-8"))
 
@@ -151,39 +154,44 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _merge(read: Iterable[_File], problems: list[Problem]) -> list[Rule]:
+def _merge(read: Iterable[File], problems: list[Problem]) -> list[Rule]:
     drafts: dict[str, Draft] = {}
+    rules: dict[str, Rule] = {}
     for file, document in read:
         problems += [problem._replace(file=file) for problem in document.problems]
-        here: dict[str, Draft] = {}
-        for entry in document.entries:
-            drafted, wrong = draft(entry, file)
-            problems += wrong
-            if drafted is None:
-                continue
-            if drafted.name in here:
-                said = "the name is used twice; cooldowns are kept by name"
-                problems.append(Problem(said, drafted.rule, line=drafted.line, file=file))
-                continue
-            here[drafted.name] = drafted
+        before = dict(drafts)
+        here = _drafts(file, document, problems)
         for name, drafted in here.items():
-            if name in drafts:
-                drafts[name] = drafted.over(drafts[name])
-            elif drafts and "detector" not in drafted.common:
-                said = f"no rule of this name to override, and no detector to make it a new one{nearest(name, drafts)}"
+            if before and name not in before and "detector" not in drafted.common:
+                said = f"no rule of this name to override, and no detector to make it a new one{nearest(name, before)}"
                 problems.append(drafted.problem(said))
-            else:
-                drafts[name] = drafted
-    rules = []
-    for drafted in drafts.values():
-        rule, wrong = make(drafted)
-        problems += wrong
-        if rule is not None:
-            rules.append(rule)
+                continue
+            drafts[name] = drafted.over(before[name]) if name in before else drafted
+            # Every file is judged, so that a later one does not hide what is wrong with an earlier.
+            rule, wrong = make(drafts[name])
+            problems += [problem for problem in wrong if problem not in problems]
+            rules.pop(name, None)
+            if rule is not None:
+                rules[name] = rule
     if len(drafts) > MAX_RULES:
         problems.append(Problem(f"{len(drafts)} rules, more than {MAX_RULES}"))
     problems.sort(key=lambda problem: (problem.file, problem.line or 0))
-    return rules
+    return [rules[name] for name in drafts if name in rules]
+
+
+def _drafts(file: str, document: Document, problems: list[Problem]) -> dict[str, Draft]:
+    """What one file says, by the names of the rules."""
+    here: dict[str, Draft] = {}
+    for entry in document.entries:
+        drafted, wrong = draft(entry, file)
+        problems += wrong
+        if drafted is None:
+            continue
+        if drafted.name in here:
+            said = "the name is used twice; cooldowns are kept by name"
+            problems.append(Problem(said, drafted.rule, line=drafted.line, file=file))
+        here.setdefault(drafted.name, drafted)
+    return here
 
 
 def _stamp(path: Path) -> tuple[object, ...]:
