@@ -101,6 +101,7 @@ def open_rules(config: Config, handlers: Handlers) -> Rulebook:
 
 def run(config: Config, handlers: Handlers) -> int:
     """Run until a signal. 0: stopped on request; 1: a part failed. ``StartError`` and ``ListenError`` before that."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a loop to take it: a reload must not end a start
     book = open_rules(config, handlers)
     heap.keep_little()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -86,8 +86,7 @@ def read(text: str, *, yaml_first: bool = True) -> Document:
             return reader(text)
         except _FormatError as error:
             failed.append(error)
-    line = next((error.line for error in failed if error.line), None)
-    raise RuleError(Problem("; ".join(map(str, failed)), line=line))
+    raise RuleError(Problem("; ".join(map(str, failed)), line=failed[0].line))
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
@@ -174,7 +173,7 @@ def _from_toml(text: str) -> Document:
     if len(starts) != len(rules):  # not written as [[rules]], or a text that holds such a line
         return Document([Entry(rule, number, keys.get(("rules",))) for number, rule in enumerate(rules, 1)], problems)
     entries = []
-    for number, (rule, at, end) in enumerate(zip(rules, starts, [*starts[1:], len(rows)], strict=True), 1):
+    for number, (rule, at, end) in enumerate(zip(rules, starts, [*starts, len(rows)][1:], strict=True), 1):
         lines = {}
         for path in _paths(rule, (), _DEPTH):
             line = _toml_line(rows, at, end, path[-1])
