@@ -63,6 +63,8 @@ def check(
     from linnix.cognitod.rulebook import sources
 
     given = files or []
+    if override and not given:
+        raise typer.BadParameter("--override needs a FILE; without one rules.d is checked too")
     problems: tuple[Problem, ...] = ()
     looked_at: list[str] = [str(file) for file in given]
     loaded = Loaded((), ())

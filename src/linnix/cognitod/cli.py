@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _EPILOGUE = """\
 files:
   /etc/linnix/linnix.toml    read if it is there; configs/linnix.toml shows every key with its default
+  /etc/linnix/rules.d        overrides of rules, see docs/detectors.md; loaded anew on change and on SIGHUP
 environment (over the file, under the flags):
   LINNIX_CONFIG  LINNIX_LISTEN_ADDR  LINNIX_METRICS_LISTEN_ADDR  LINNIX_API_TOKEN  LINNIX_UDS_PATH
   LINNIX_DATA_DIR  LINNIX_BPF=off  LINNIX_BPF_PATH  LINNIX_SKIP_CAP_CHECK  LINNIX_PSI_{CPU,MEMORY,IO}_PATH

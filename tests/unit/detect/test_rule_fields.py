@@ -193,6 +193,28 @@ def test_a_text_that_is_put_together_wrongly_is_told_with_the_line(text: str, ya
     assert told(text, yaml_first=yaml_first)[0].startswith(begins)
 
 
+def test_aliases_that_multiply_do_not_make_a_message_long() -> None:
+    levels = "\n".join(f"  - &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12))
+    text = f"rules:\n- name: r\n  detector: cpu_pct\n  threshold: 1\n  duration: 1\n  scope:\n  - &l0 [x]\n{levels}\n"
+    for field in ("scope", "cooldown", "severity", "labels", "runbook", "enabled", "detector"):
+        (problem,) = told(text.replace("scope:", f"{field}:") if field != "detector" else text)
+        assert len(problem) < 400
+
+
+def test_a_field_that_is_misspelled_is_not_missing_too_but_another_is() -> None:
+    assert told("- {name: r, detector: fork_burst, treshold: 3, window_seconds: 5}") == [
+        "1: rule 'r': treshold: unknown field 'treshold' for fork_burst; did you mean 'threshold'?"
+    ]
+    assert told("- {name: r, detector: fork_burst, treshold: 3}") == [
+        "1: rule 'r': treshold: unknown field 'treshold' for fork_burst; did you mean 'threshold'?",
+        "1: rule 'r': Object missing required field `window_seconds`",
+    ]
+    assert told("- {name: r, detector: fork_burst}") == [
+        "1: rule 'r': Object missing required field `threshold`",
+        "1: rule 'r': Object missing required field `window_seconds`",
+    ]
+
+
 def test_anchors_and_merge_keys_can_be_used() -> None:
     text = """\
 rules:

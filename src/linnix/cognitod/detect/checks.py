@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from linnix.cognitod.detect import scope as scopes
-from linnix.cognitod.detect.documents import Path, Problem, nearest
+from linnix.cognitod.detect.documents import Keys, Problem, guess, nearest, shown
 from linnix.cognitod.detect.drafts import COMMON, Draft
 from linnix.cognitod.detect.params import DETECTORS, MAX_COUNT, ExecRate, ForksPerSec, Params
 from linnix.cognitod.detect.scope import EVERYBODY, Scope
@@ -67,7 +67,7 @@ def make(drafted: Draft) -> tuple[Rule | None, list[Problem]]:
     make_ = _Maker(drafted, problems)
     enabled = make_.value("enabled", True)
     if not isinstance(enabled, bool):
-        problems.append(drafted.problem(f"expected true or false, found {enabled!r}", "enabled"))
+        problems.append(drafted.problem(f"expected true or false, found {shown(enabled)}", "enabled"))
     params = make_.params()
     severity = make_.severity()
     cooldown_s = make_.seconds("cooldown", DEFAULT_COOLDOWN_S)
@@ -97,7 +97,7 @@ class _Maker:
     drafted: Draft
     problems: list[Problem]
 
-    def tell(self, message: str, name: str = "", below: Path = ()) -> None:
+    def tell(self, message: str, name: str = "", below: Keys = ()) -> None:
         self.problems.append(self.drafted.problem(message, name, below))
 
     def value(self, name: str, default: object) -> Any:
@@ -111,7 +111,7 @@ class _Maker:
             return None
         known = DETECTORS.get(detector)
         if known is None:
-            self.tell(f"unknown {detector!r}{nearest(detector, DETECTORS)}", "detector")
+            self.tell(f"unknown {shown(detector)}{nearest(detector, DETECTORS)}", "detector")
             return None
         settings = self.drafted.settings
         unknown = [key for key in settings if key not in known.__struct_fields__]
@@ -119,11 +119,16 @@ class _Maker:
             self.tell(f"unknown field {key!r} for {detector}{nearest(key, (*known.__struct_fields__, *COMMON))}", key)
         for key, given in settings.items():
             if isinstance(given.value, float) and not math.isfinite(given.value):
-                self.tell(f"expected a number that ends, found {given.value!r}", key)
+                self.tell(f"expected a number that ends, found {shown(given.value)}", key)
                 return None
-        return self._convert(known, {key: given.value for key, given in settings.items() if key not in unknown})
+        meant = {guess(key, known.__struct_fields__) for key in unknown}
+        return self._convert(known, {key: given.value for key, given in settings.items() if key not in unknown}, meant)
 
-    def _convert(self, known: type[Params], settings: dict[str, Any]) -> Params | None:
+    def _convert(self, known: type[Params], settings: dict[str, Any], meant: set[str | None]) -> Params | None:
+        """The parameters, or what is wrong with them; that one is missing is not told twice of one misspelled."""
+        for name in (each.name for each in msgspec.structs.fields(known) if each.required):
+            if name not in settings and name not in meant:
+                self.tell(f"Object missing required field `{name}`")
         params, wrong = None, set[str]()
         # One mistake at a time is told by msgspec, so what is wrong is put aside until nothing is.
         while params is None:
@@ -133,14 +138,12 @@ class _Maker:
             except msgspec.ValidationError as error:
                 what, _, at = str(error).partition(" - at `$.")
                 name = at.rstrip("`").partition("[")[0]
-                if name in rest:
-                    self.tell(what, name)
-                    wrong.add(name)
-                    continue
-                missing = re.search(r"missing required field `(\w+)`", what)
-                if not missing or missing[1] not in wrong:
-                    self.tell(what)
-                return None
+                if name not in rest:  # one is missing, which was told
+                    if not self.problems:
+                        self.tell(what)
+                    return None
+                self.tell(what, name)
+                wrong.add(name)
         if wrong:
             return None
         if isinstance(params, ExecRate):
@@ -154,9 +157,9 @@ class _Maker:
 
     def severity(self) -> str:
         value = self.value("severity", "info")
-        severity = str(value).lower()
+        severity = value.lower() if isinstance(value, str) else ""
         if severity not in SEVERITIES:
-            self.tell(f"unknown {value!r}{nearest(severity, SEVERITIES)}", "severity")
+            self.tell(f"unknown {shown(value)}{nearest(severity, SEVERITIES)}", "severity")
         return severity
 
     def seconds(self, name: str, default: float) -> float:
@@ -166,7 +169,7 @@ class _Maker:
             value = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_S:
             given = self.value(name, default)
-            self.tell(f"expected seconds from 0 to a week, found {given!r}; or as 90s, 5m or 1h", name)
+            self.tell(f"expected seconds from 0 to a week, found {shown(given)}; or as 90s, 5m or 1h", name)
             return default
         return float(value)
 
@@ -175,7 +178,7 @@ class _Maker:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self.tell(f"expected names and texts, found {value!r}", "labels")
+            self.tell(f"expected names and texts, found {shown(value)}", "labels")
             return {}
         if len(value) > MAX_LABELS:
             self.tell(f"expected at most {MAX_LABELS}, found {len(value)}", "labels")
@@ -183,7 +186,7 @@ class _Maker:
             if not isinstance(key, str) or not _LABEL.fullmatch(key):
                 self.tell("a name has letters, digits and _ . / -, at most 63", "labels", (str(key),))
             elif not isinstance(label, str):
-                self.tell(f"expected a text, found {label!r}; put it in quotes", "labels", (key,))
+                self.tell(f"expected a text, found {shown(label)}; put it in quotes", "labels", (key,))
             elif len(label) > MAX_LABEL_LEN or not (label.isprintable()):
                 self.tell(f"expected one line of at most {MAX_LABEL_LEN} characters", "labels", (key,))
         return dict(value)
@@ -193,7 +196,7 @@ class _Maker:
         if value is None:
             return None
         if not isinstance(value, str):
-            self.tell(f"expected a text, found {value!r}", "runbook")
+            self.tell(f"expected a text, found {shown(value)}", "runbook")
             return None
         if len(value) > MAX_RUNBOOK_LEN:
             self.tell(f"expected at most {MAX_RUNBOOK_LEN} characters, found {len(value)}", "runbook")

@@ -13,17 +13,23 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import yaml
 
 #: A field by the keys that lead to it from its entry, as ``("scope", "comm")``.
-Path = tuple[str, ...]
+Keys = tuple[str, ...]
 #: What the YAML reader raises for a text that is none: its own errors, and Python's for values such as ``!!int ""``.
 _BREAKS_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxlong, _SHOWN.maxother = 2, 80, 80, 80
+#: So many lines of an entry are remembered; aliases could make it any number.
+_MAX_LINES = 4096
 #: Mappings inside an entry are looked into so deep: ``detector: {NAME: {FIELD: …}}``.
 _DEPTH = 3
 
@@ -61,9 +67,9 @@ class Entry:
     value: object
     number: int
     line: int | None = None
-    lines: dict[Path, int] = field(default_factory=dict)
+    lines: dict[Keys, int] = field(default_factory=dict)
 
-    def line_of(self, path: Path) -> int | None:
+    def line_of(self, path: Keys) -> int | None:
         """Where a field stands; of one that does not, where the entry begins."""
         return self.lines.get(path, self.line)
 
@@ -89,11 +95,21 @@ def read(text: str, *, yaml_first: bool = True) -> Document:
     raise RuleError(Problem("; ".join(map(str, failed)), line=failed[0].line))
 
 
+def guess(word: str, valid: Iterable[str]) -> str | None:
+    """What was probably meant."""
+    return next(iter(difflib.get_close_matches(word, list(valid), n=1, cutoff=0.5)), None)
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """What was probably meant, else all that could be."""
+    """What was probably meant, else all that could be, as the end of a sentence."""
     valid = list(valid)
-    match = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
-    return f"; did you mean {match[0]!r}?" if match else f"; one of {', '.join(valid)}"
+    meant = guess(word, valid)
+    return f"; did you mean {meant!r}?" if meant else f"; one of {', '.join(valid)}"
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: never long, however much a few aliases of YAML make of it."""
+    return _SHOWN.repr(value)
 
 
 class _FormatError(Exception):
@@ -124,13 +140,13 @@ def _from_yaml(text: str) -> Document:
         nodes = next((value for key, value in node.value if getattr(key, "value", None) == "rules"), None)
     elements = nodes.value if isinstance(nodes, yaml.SequenceNode) else []
     entries = [
-        Entry(rule, number, element.start_mark.line + 1, dict(_lines(element, (), _DEPTH)))
+        Entry(rule, number, element.start_mark.line + 1, dict(islice(_lines(element, (), _DEPTH), _MAX_LINES)))
         for number, (rule, element) in enumerate(zip(rules, elements, strict=False), 1)
     ]
     return Document(entries, problems)
 
 
-def _lines(node: Any, path: Path, depth: int) -> Iterator[tuple[Path, int]]:
+def _lines(node: Any, path: Keys, depth: int) -> Iterator[tuple[Keys, int]]:
     if depth and isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*path, str(key.value))
@@ -166,7 +182,7 @@ def _from_toml(text: str) -> Document:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         raise _FormatError(f"not TOML: {error or 'nested too deeply'}", int(found[1]) if found else None) from error
     rows = text.splitlines()
-    keys: dict[Path, int] = {(key,): _toml_line(rows, 0, len(rows), key) or 1 for key in document}
+    keys: dict[Keys, int] = {(key,): _toml_line(rows, 0, len(rows), key) or 1 for key in document}
     problems: list[Problem] = []
     rules = _rules(document, keys, problems)
     starts = [at for at, row in enumerate(rows) if re.match(r"\s*\[\[\s*[\"']?rules[\"']?\s*\]\]", row)]
@@ -183,7 +199,7 @@ def _from_toml(text: str) -> Document:
     return Document(entries, problems)
 
 
-def _paths(value: object, path: Path, depth: int) -> Iterator[Path]:
+def _paths(value: object, path: Keys, depth: int) -> Iterator[Keys]:
     if depth and isinstance(value, dict):
         for key, below in value.items():
             yield (*path, key)
@@ -199,11 +215,11 @@ def _toml_line(rows: list[str], start: int, end: int, key: str) -> int | None:
     return None
 
 
-def _rules(document: object, lines: dict[Path, int], problems: list[Problem]) -> list[object]:
+def _rules(document: object, lines: dict[Keys, int], problems: list[Problem]) -> list[object]:
     if isinstance(document, dict):
         for key in document:
             if key != "rules":
-                said = f"unknown key {key!r}{nearest(str(key), ['rules'])}"
+                said = f"unknown key {shown(key)}{nearest(str(key), ['rules'])}"
                 problems.append(Problem(said, line=lines.get((str(key),))))
         document = document.get("rules")
     if document is None:

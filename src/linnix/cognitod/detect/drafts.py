@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from linnix.cognitod.detect.documents import Entry, Path, Problem
+from linnix.cognitod.detect.documents import Entry, Keys, Problem
 
 #: Second name of a field → the first.
 ALIASES = {"for": "hold", "keep_firing_for": "keep_firing"}
@@ -51,14 +51,14 @@ class Draft:
     file: str = ""
     common: dict[str, Field] = field(default_factory=dict)
     settings: dict[str, Field] = field(default_factory=dict)
-    inner: dict[Path, int] = field(default_factory=dict)
+    inner: dict[Keys, int] = field(default_factory=dict)
 
     @property
     def rule(self) -> str:
         """How problems speak of it."""
         return f"rule {self.name!r}"
 
-    def problem(self, message: str, name: str = "", below: Path = ()) -> Problem:
+    def problem(self, message: str, name: str = "", below: Keys = ()) -> Problem:
         """Something that is wrong with the field of this name, or with what it holds."""
         given = self.common.get(name) or self.settings.get(name)
         if given is None:

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
-from linnix.cognitod.detect.documents import Path, nearest
+from linnix.cognitod.detect.documents import Keys, nearest, shown
 from linnix.cognitod.model import Finding, Home
 
 #: Says where a process lives, by its pid and start_ns.
 HomeOf = Callable[[int, int], Home]
 #: Tells what is wrong with a field.
-Tell = Callable[[Path, str], None]
+Tell = Callable[[Keys, str], None]
 
 KEYS = ("comm", "unit", "cgroup", "uid", "pod")
 MAX_GLOBS = 64
@@ -89,7 +89,7 @@ def parse(value: object, tell: Tell) -> Scope:
     if value is None:
         return EVERYBODY
     if not isinstance(value, dict):
-        tell((), f"expected any of {', '.join(KEYS)}, found {value!r}")
+        tell((), f"expected any of {', '.join(KEYS)}, found {shown(value)}")
         return EVERYBODY
     found: dict[str, tuple[str, ...] | tuple[int, ...]] = {}
     for key, wanted in value.items():
@@ -110,7 +110,7 @@ def _wrong_uids(each: list[object]) -> str:
         return f"expected 1 to {MAX_GLOBS} users, found {len(each)}"
     for uid in each:
         if isinstance(uid, bool) or not isinstance(uid, int) or not 0 <= uid <= _MAX_UID:
-            return f"expected the number of a user, or a list of them, found {uid!r}"
+            return f"expected the number of a user, or a list of them, found {shown(uid)}"
     return ""
 
 
@@ -119,5 +119,5 @@ def _wrong_globs(each: list[object]) -> str:
         return f"expected 1 to {MAX_GLOBS} globs, found {len(each)}"
     for glob in each:
         if not isinstance(glob, str) or not 0 < len(glob) <= MAX_GLOB_LEN:
-            return f"expected a glob of 1 to {MAX_GLOB_LEN} characters, or a list of them, found {glob!r}"
+            return f"expected a glob of 1 to {MAX_GLOB_LEN} characters, or a list of them, found {shown(glob)}"
     return ""
