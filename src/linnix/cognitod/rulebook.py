@@ -64,12 +64,12 @@ class Rulebook:
         except RuleError as error:
             self.failures += 1
             self.error = str(error)
-            log.error("rules: %s; the %d rules before stay in use", error, len(self.rules))
+            log.error("rules: %s; nothing changes, still in use: %d", error, len(self.rules))
             return False
         self.rules, self.files, self.loaded_at = loaded.rules, loaded.files, self._wall()
         self.error = None
         self.reloads += 1
-        log.info("rules: %d in use, from %s", len(self.rules), ", ".join(self.files))
+        log.info("rules: loaded, now in use: %d, from %s", len(self.rules), ", ".join(self.files))
         return True
 
 

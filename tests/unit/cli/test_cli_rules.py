@@ -87,7 +87,7 @@ def test_programs_get_one_object_either_way(path: Path) -> None:
     assert (wrong.returncode, json.loads(wrong.stdout)["valid"]) == (1, False)
     assert problems[0] == {
         "message": "unknown field 'treshold' for fork_burst; did you mean 'threshold'?",
-        "rule": "rule 'storm'",
+        "rule": "storm",
         "field": "treshold",
         "line": 3,
         "file": str(path),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linnix.cognitod.detect.drafts import COMMON
 from linnix.cognitod.detect.rules import Rule, RuleError, load, parse
-from linnix.cognitod.detect.scope import Scope
+from linnix.cognitod.detect.scope import KEYS, Scope
 
 
 def rule(fields: str) -> Rule:
@@ -233,3 +235,22 @@ def test_any_text_is_rules_or_a_rule_error(text: str, yaml_first: bool) -> None:
         parse(text, yaml_first=yaml_first)
     except RuleError as error:
         assert error.problems
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
+_KEYS = st.sampled_from([*COMMON, *KEYS, "threshold", "window_seconds", "fork_burst"]) | st.text(max_size=3)
+_VALUES = st.recursive(
+    _SCALARS | st.sampled_from(["fork_burst", "cpu_pct", "high", "5m"]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(_KEYS | st.integers(), below, max_size=3),
+    max_leaves=8,
+)
+_RULES = st.dictionaries(_KEYS, _VALUES, max_size=6).map(lambda rule: {"name": "r"} | rule)
+
+
+@given(st.lists(_RULES | _VALUES, max_size=3))
+def test_whatever_fields_hold_it_is_rules_or_a_rule_error_of_short_problems(rules: list[object]) -> None:
+    try:
+        assert all(isinstance(rule, Rule) for rule in parse(yaml.safe_dump(rules)))
+    except RuleError as error:
+        assert error.problems
+        assert all(len(str(problem)) < 1000 for problem in error.problems)

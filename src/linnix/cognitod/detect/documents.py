@@ -38,14 +38,15 @@ class Problem(NamedTuple):
     """One thing that is wrong, where, and what would be right."""
 
     message: str
-    rule: str = ""  # "rule 'x'", or its number where it has no name
+    rule: str | int = ""  # its name, or its number where it has none
     field: str = ""
     line: int | None = None
     file: str = ""
 
     def __str__(self) -> str:
         place = ":".join(part for part in (self.file, str(self.line or "")) if part)
-        return ": ".join(part for part in (place, self.rule, self.field, self.message) if part)
+        whose = f"rule {self.rule!r}" if self.rule else ""
+        return ": ".join(part for part in (place, whose, self.field, self.message) if part)
 
 
 class RuleError(ValueError):

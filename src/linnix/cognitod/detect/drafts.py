@@ -53,18 +53,13 @@ class Draft:
     settings: dict[str, Field] = field(default_factory=dict)
     inner: dict[Keys, int] = field(default_factory=dict)
 
-    @property
-    def rule(self) -> str:
-        """How problems speak of it."""
-        return f"rule {self.name!r}"
-
     def problem(self, message: str, name: str = "", below: Keys = ()) -> Problem:
         """Something that is wrong with the field of this name, or with what it holds."""
         given = self.common.get(name) or self.settings.get(name)
         if given is None:
-            return Problem(message, self.rule, name, self.line, self.file)
+            return Problem(message, self.name, name, self.line, self.file)
         line = self.inner.get((given.written, *below), given.line) if below else given.line
-        return Problem(message, self.rule, ".".join((given.written, *below)), line, given.file)
+        return Problem(message, self.name, ".".join((given.written, *below)), line, given.file)
 
     def over(self, base: Draft) -> Draft:
         """These fields, and for the rest those of ``base``. Parameters of another detector mean nothing to this one."""
@@ -78,7 +73,7 @@ class Draft:
 
 def draft(entry: Entry, file: str = "") -> tuple[Draft | None, list[Problem]]:
     """What an entry says, and what is wrong with how it says it. None: not even whose it is."""
-    raw, at = entry.value, f"rule {entry.number}"
+    raw, at = entry.value, entry.number
     if not isinstance(raw, dict):
         return None, [Problem(f"expected keys and values, found {type(raw).__name__}", at, line=entry.line, file=file)]
     name = raw.get("name")
@@ -95,7 +90,7 @@ def draft(entry: Entry, file: str = "") -> tuple[Draft | None, list[Problem]]:
         elif first in found.common:
             other = found.common[first].written
             said = f"means the same as {other}, which is given too; keep one of them"
-            problems.append(Problem(said, found.rule, written, given.line, file))
+            problems.append(Problem(said, found.name, written, given.line, file))
         else:
             found.common[first] = given
     problems += _unnest(found, entry)

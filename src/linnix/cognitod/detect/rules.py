@@ -189,7 +189,7 @@ def _drafts(file: str, document: Document, problems: list[Problem]) -> dict[str,
             continue
         if drafted.name in here:
             said = "the name is used twice; cooldowns are kept by name"
-            problems.append(Problem(said, drafted.rule, line=drafted.line, file=file))
+            problems.append(Problem(said, drafted.name, line=drafted.line, file=file))
         here.setdefault(drafted.name, drafted)
     return here
 

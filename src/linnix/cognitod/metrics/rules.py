@@ -1,6 +1,7 @@
-"""Which rules are in use, and whether the files hold others that cannot be.
+"""Since when the rules in use are in use, and whether the files hold others that cannot be.
 
-Owns the names. Invariant: ``linnix_rules_reload_failed`` is 1 exactly as long as what the files hold is not in use.
+Owns the names. Refuses to count rules: ``linnix_rules_active`` does. Invariant: ``linnix_rules_reload_failed`` is 1
+exactly as long as what the files hold is not in use.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ class RulesCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The gauges and the counter."""
         book = self._book
-        yield GaugeMetricFamily("linnix_rules_loaded", "Rules in use", value=len(book.rules))
         yield GaugeMetricFamily(
-            "linnix_rules_loaded_timestamp_seconds", "When they were loaded, unix seconds", value=book.loaded_at
+            "linnix_rules_loaded_timestamp_seconds",
+            "When the rules in use were loaded, unix seconds",
+            value=book.loaded_at,
         )
         yield GaugeMetricFamily(
             "linnix_rules_reload_failed",
