@@ -153,6 +153,31 @@ def test_an_alert_is_in_the_file_and_events_are_where_a_handler_puts_them(tmp_pa
     assert "fork" in kinds
 
 
+def test_rules_are_loaded_anew_on_a_signal_and_a_wrong_set_changes_nothing(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- {name: few, detector: fork_burst, threshold: 3, window_seconds: 10}\n")
+
+    def after_reload(daemon: Daemon, wanted: str) -> dict[str, Any]:
+        daemon.process.send_signal(signal.SIGHUP)
+        for _ in range(400):
+            told: dict[str, Any] = daemon.get("/status").json()["rules"]
+            if wanted in (told["error"] or f"{told['count']} rules"):
+                return told
+            time.sleep(0.02)
+        raise AssertionError(daemon.log.read_text())
+
+    with running(tmp_path, "--handler", f"rules:{rules}", LINNIX_BPF="off") as daemon:
+        assert daemon.get("/status").json()["rules"]["files"] == [str(rules)]
+        rules.write_text(rules.read_text() + "- {name: hog, detector: cpu_pct, treshold: 80, duration: 5}\n")
+        wrong = after_reload(daemon, "did you mean 'threshold'?")
+        rules.write_text(rules.read_text().replace("treshold", "threshold"))
+        right = after_reload(daemon, "2 rules")
+        code, _ = daemon.stop()
+
+    assert (wrong["count"], right["count"], right["error"], code) == (1, 2, None, 0)
+    assert f"{rules}:2: rule 'hog': treshold" in daemon.log.read_text()
+
+
 def test_switched_off_it_still_serves_and_says_what_it_cannot_see(tmp_path: Path) -> None:
     with running(tmp_path, LINNIX_BPF="off") as daemon:
         ready, processes = daemon.get("/readyz"), daemon.get("/processes").json()

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _EPILOGUE = """\
 files:
   /etc/linnix/linnix.toml    read if it is there; configs/linnix.toml shows every key with its default
+  /etc/linnix/rules.d        overrides of rules, see docs/detectors.md; loaded anew on change and on SIGHUP
 environment (over the file, under the flags):
   LINNIX_CONFIG  LINNIX_LISTEN_ADDR  LINNIX_METRICS_LISTEN_ADDR  LINNIX_API_TOKEN  LINNIX_UDS_PATH
   LINNIX_DATA_DIR  LINNIX_BPF=off  LINNIX_BPF_PATH  LINNIX_SKIP_CAP_CHECK  LINNIX_PSI_{CPU,MEMORY,IO}_PATH
@@ -115,11 +116,12 @@ def _check(config: Config, handlers: daemon.Handlers, warnings: Sequence[str]) -
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     try:
-        rules = daemon.load_rules(config, handlers)
+        book = daemon.open_rules(config, handlers)
     except daemon.StartError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
         return 1
-    print(f"configuration is valid: {len(rules)} rules, {len(warnings)} warnings")
+    print(f"configuration is valid: {len(book.rules)} rules, {len(warnings)} warnings")
     return 0
 
 

@@ -1,8 +1,8 @@
 """The composition root: builds the parts, starts them, stops them, in that order.
 
 Owns which sight is used and the life of the process. Refuses everything else. Invariant: whatever was opened is
-closed, in reverse; SIGTERM and SIGINT end in exit code 0 within two seconds, with clients connected or not; a part
-that dies takes the daemon down and says so.
+closed, in reverse; SIGTERM and SIGINT end in exit code 0 within two seconds, with clients connected or not; SIGHUP
+has the rules loaded anew; a part that dies takes the daemon down and says so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +21,13 @@ from pathlib import Path
 import uvloop
 
 from linnix import __version__
-from linnix.cognitod import blaming, heap, instruments, listeners, metrics, sinks
+from linnix.cognitod import blaming, heap, instruments, listeners, metrics, rulebook, sinks
 from linnix.cognitod.api import app
 from linnix.cognitod.blame.meter import BlameReading
 from linnix.cognitod.bookkeeping import Bookkeeper
 from linnix.cognitod.config import Config
-from linnix.cognitod.detect import Alerts, Engine, rules
+from linnix.cognitod.detect import Alerts, Engine
+from linnix.cognitod.detect.rules import RuleError
 from linnix.cognitod.events import Instrument, Sight
 from linnix.cognitod.host import fallback
 from linnix.cognitod.host.homes import NO_CGROUP2, Cluster
@@ -38,10 +38,12 @@ from linnix.cognitod.kernel import BpfSight, KernelError, probes
 from linnix.cognitod.kernel import open_sight as open_bpf
 from linnix.cognitod.metrics.blame import BlameCollector
 from linnix.cognitod.metrics.privacy import PrivacyCollector
+from linnix.cognitod.metrics.rules import RulesCollector
 from linnix.cognitod.metrics.sights import SightsCollector
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 from linnix.cognitod.redact import Redactor
+from linnix.cognitod.rulebook import Rulebook
 from linnix.cognitod.sights import Sights
 from linnix.cognitod.snapshots import HostReader
 
@@ -55,7 +57,11 @@ BPF_IS_OFF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
 
 
 class StartError(Exception):
-    """The daemon cannot start; the message says why and what to do."""
+    """The daemon cannot start; ``problems`` say why and what to do, one each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +88,31 @@ def choose_sight(config: Config) -> tuple[Sight, tuple[str, ...]]:
     return spare, (*reasons, *spare.degraded)
 
 
-def load_rules(config: Config, handlers: Handlers) -> list[rules.Rule]:
-    """The rule file that was named, else the rules that ship with the package. ``StartError`` for a bad one."""
-    path = handlers.rules or (Path(config.rules.path) if config.rules.path else None)
-    if path is None:
-        return rules.defaults()
+def open_rules(config: Config, handlers: Handlers) -> Rulebook:
+    """The rule file that was named, else the rules that ship with the package, and what overrides them.
+
+    ``StartError`` for a bad one.
+    """
     try:
-        return rules.load(path)
-    except rules.RuleError as error:
-        raise StartError(str(error)) from error
-    except OSError as error:
-        raise StartError(f"cannot read the rule file {path}: {(error.strerror or str(error)).lower()}") from error
+        return Rulebook(rulebook.sources(config, handlers.rules))
+    except RuleError as error:
+        raise StartError(*map(str, error.problems)) from error
 
 
 def run(config: Config, handlers: Handlers) -> int:
     """Run until a signal. 0: stopped on request; 1: a part failed. ``StartError`` and ``ListenError`` before that."""
-    found = load_rules(config, handlers)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a loop to take it: a reload must not end a start
+    book = open_rules(config, handlers)
     heap.keep_little()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, handlers, found))
+        return runner.run(_serve(config, handlers, book))
 
 
-async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]) -> int:
+async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
     loop = asyncio.get_running_loop()
     over: asyncio.Future[int] = loop.create_future()
     closing = asyncio.Event()
+    hangup = asyncio.Event()
 
     def on_signal(received: signal.Signals) -> None:
         if over.done():
@@ -147,8 +153,8 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         )
         pipeline = Pipeline(
             table=processes,
-            engine=Engine(found),
-            gate=Alerts(found, socket.gethostname()),
+            engine=Engine(book.rules),
+            gate=Alerts(book.rules, socket.gethostname()),
             hub=hub,
             sight_name=sight.name,
             degraded=degraded,
@@ -159,9 +165,18 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         )
         privacy = config.privacy
         redactor = Redactor(privacy.redact_patterns, shown=privacy.allow_patterns, groups=privacy.redact_groups)
-        collectors = (SightsCollector(sights, lines, pipeline.place), PrivacyCollector(redactor))
+        collectors = (SightsCollector(sights, lines, pipeline.place), PrivacyCollector(redactor), RulesCollector(book))
         registry = metrics.build(pipeline, BlameCollector(blame), *collectors)
-        apps = app.build(pipeline, config, closing=closing, registry=registry, books=blame, seen=sights, probes=lines)
+        apps = app.build(
+            pipeline,
+            config,
+            closing=closing,
+            registry=registry,
+            books=blame,
+            seen=sights,
+            probes=lines,
+            rules=book,
+        )
         ingest = Ingest(
             sight,
             pipeline,
@@ -177,18 +192,21 @@ async def _serve(config: Config, handlers: Handlers, found: Sequence[rules.Rule]
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, hangup.set)
         files = [_follow(pipeline, path) for path in handlers.jsonl]
         ingest.start()
         servers = listeners.Servers()
         await servers.start(apps.api, sockets.api)
         await servers.start(apps.operational, sockets.operational)
-        log.info("cognitod %s sees processes through %s, %d rules", __version__, sight.name, len(found))
+        log.info("cognitod %s sees processes through %s, %d rules", __version__, sight.name, len(book.rules))
         log.info("API on http://%s, metrics on http://%s", *_told(config))
         gc.collect()
         gc.freeze()  # what start-up made stays: later collections need not look at it
         _tidy(loop, processes, SETTLED_S)
 
+        following = asyncio.create_task(rulebook.follow(book, pipeline.use_rules, hangup))
         code = await over
+        following.cancel()
 
         if not ingest.stop():
             log.error("the ingest thread did not end in time")

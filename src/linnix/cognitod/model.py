@@ -402,6 +402,8 @@ class Finding:
     start_ns: int | None = None
     comm: str | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)  # of the rule; so is the next
+    runbook: str | None = None  # what to do about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

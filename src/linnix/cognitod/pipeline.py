@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from linnix.cognitod import records
 from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags
 from linnix.cognitod.detect.history import History as Trends
+from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
 from linnix.cognitod.floods import Floods
 from linnix.cognitod.history import History
@@ -172,6 +173,11 @@ class Pipeline:
         if self.snapshot is not None and now_ns - self._judged_ns >= JUDGE_EVERY_NS:
             self._judge(self.snapshot, now_ns)
 
+    def use_rules(self, rules: Sequence[Rule]) -> None:
+        """Go by these rules from now on, and keep what is known of those that stay the same."""
+        self.engine.use(rules)
+        self._gate.use(rules)
+
     def on_reading(self, reading: object) -> None:
         """Hand what an instrument saw to whoever keeps readings of its type."""
         self._on_reading[type(reading)](reading)
@@ -271,7 +277,8 @@ class Pipeline:
         self._judged_ns = now_ns
         events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
-        findings = self.engine.observe(events, self.table.rows(), snapshot, self.activity, now_ns, texts)
+        rows = self.table.rows()
+        findings = self.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of)
         for finding in findings:
             self.raise_alert(finding, now_ns)
 

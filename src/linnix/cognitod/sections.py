@@ -45,9 +45,10 @@ class Logging(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """Which detectors run."""
+    """Which detectors run, and where their overrides are."""
 
     path: str | None = None
+    dir: str | None = None
 
 
 class Reasoner(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import numpy as np
 from linnix.cognitod.detect import Engine
 from linnix.cognitod.detect.rules import parse
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Kind
-from linnix.cognitod.model import ROW, Activity, Finding, Rows, Snapshot
+from linnix.cognitod.model import ROW, Activity, Finding, Home, Rows, Snapshot
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -32,6 +32,8 @@ class World:
     host: dict[str, Any] = field(default_factory=dict)
     found: set[tuple[str, str, int | None]] = field(default_factory=set)
     last: list[Finding] = field(default_factory=list)
+    homes: dict[int, Home] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.engine = Engine(parse(self.rules))
@@ -122,6 +124,11 @@ class World:
         values = {"cores": 2, "mem_total_bytes": 8192 * MIB, "mem_available_bytes": 4096 * MIB} | self.host
         return Snapshot(timestamp=EPOCH + self.now_ns / S, ts_ns=self.now_ns, **values)
 
+    def home_of(self, pid: int, _start_ns: int) -> Home:
+        """Where a process lives; ``asked`` remembers that somebody wanted to know."""
+        self.asked.append(pid)
+        return self.homes.get(pid, Home())
+
     def observe(self, *, sample: bool = True) -> list[Finding]:
         """Show the engine what has happened; without a sample only the events are new."""
         events = np.array(self._events, EVENT)
@@ -129,7 +136,9 @@ class World:
         self._events, self._texts = [], []
         if sample or not hasattr(self, "_snapshot"):
             self._snapshot = self.snapshot()
-        self.last = self.engine.observe(events, self.rows(), self._snapshot, Activity(), self.now_ns, texts)
+        self.last = self.engine.observe(
+            events, self.rows(), self._snapshot, Activity(), self.now_ns, texts, self.home_of
+        )
         self.found |= {(finding.rule, finding.cls, finding.pid) for finding in self.last}
         return self.last
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from linnix.cognitod.detect.drafts import COMMON
 from linnix.cognitod.detect.params import DETECTORS
-from linnix.cognitod.detect.rules import DEFAULT_COOLDOWN_S, DEFAULT_KEEP_FIRING_S, parse
+from linnix.cognitod.detect.rules import DEFAULT_COOLDOWN_S, DEFAULT_KEEP_FIRING_S, Sources, defaults, parse
+from linnix.cognitod.detect.scope import KEYS
 from linnix.cognitod.detect.tags import LEVELS
 from linnix.cognitod.model import TAG_NAMES
 from linnix.insight.classes import CLASSES, SEVERITIES
@@ -60,7 +62,13 @@ def test_the_common_fields_have_their_defaults() -> None:
         "severity": "`info`",
         "cooldown": f"{DEFAULT_COOLDOWN_S:g}",
         "hold": "0",
+        "for": "0",
         "keep_firing": f"{DEFAULT_KEEP_FIRING_S:g}",
+        "keep_firing_for": f"{DEFAULT_KEEP_FIRING_S:g}",
+        "scope": "everybody",
+        "labels": "none",
+        "runbook": "none",
+        "enabled": "true",
     }
     assert all(f"`{severity}`" in rows["severity"][1] for severity in SEVERITIES)
 
@@ -69,3 +77,27 @@ def test_the_example_is_a_valid_rule_file() -> None:
     example = re.search(r"```yaml\n(.*?)```", PAGE, re.S)
     assert example is not None
     assert [rule.name for rule in parse(example[1])] == [raw["name"] for raw in yaml.safe_load(example[1])]
+
+
+def test_every_field_of_a_rule_and_every_key_of_a_scope_has_its_row() -> None:
+    assert sorted(table("Rule files")) == sorted(COMMON)
+    assert list(table("Scope")) == list(KEYS)
+
+
+def test_the_example_of_a_scope_is_a_valid_rule_file() -> None:
+    (rule,) = parse(re.findall(r"```yaml\n(.*?)```", PAGE, re.S)[1])
+    assert (rule.hold_s, rule.keep_firing_s, str(rule.scope)) == (
+        300,
+        60,
+        "unit=postgresql*.service,mysql.service uid=70,999",
+    )
+    assert rule.labels == {"team": "data", "tier": "1"}
+
+
+def test_the_example_of_overrides_changes_adds_and_switches_off(tmp_path: Path) -> None:
+    (tmp_path / "50-local.yaml").write_text(re.findall(r"```yaml\n(.*?)```", PAGE, re.S)[2])
+    before = {rule.name: rule for rule in defaults()}
+    after = {rule.name: rule for rule in Sources(None, tmp_path).load().rules}
+    assert set(before) - set(after) == {"cpu_full"}
+    assert set(after) - set(before) == {"database_leak"}
+    assert {name for name in set(before) & set(after) if before[name] != after[name]} == {"fork_storm"}

@@ -48,6 +48,8 @@ def _common(alert: Alert) -> dict[str, Any]:
         "unit": alert.home.unit,
         "container": container(alert.home),
         "k8s": k8s(alert.home),
+        "labels": dict(finding.labels),
+        "runbook": finding.runbook,
     }
 
 

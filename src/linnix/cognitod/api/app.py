@@ -41,6 +41,7 @@ from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.config import Config
 from linnix.cognitod.kernel.probes import Table
 from linnix.cognitod.pipeline import Pipeline
+from linnix.cognitod.rulebook import Rulebook
 from linnix.cognitod.sights import Sights
 
 
@@ -113,13 +114,23 @@ def build(
     books: Blame | None = None,
     seen: Sights | None = None,
     probes: Table | None = None,
+    rules: Rulebook | None = None,
 ) -> Apps:
     """Both applications. ``registry`` is ``metrics.build(pipeline)``; set ``closing`` at the first sign of shutdown:
     streams then end by themselves within a moment.
     """
     requests = Requests()
     registry.register(requests)
-    here = Context(pipeline, config, closing, registry, books or Blame(), seen or Sights(), probes or Table())
+    here = Context(
+        pipeline,
+        config,
+        closing,
+        registry,
+        books or Blame(),
+        seen or Sights(),
+        probes or Table(),
+        rules=rules,
+    )
     api = [
         Middleware(CountRequests, requests=requests, listener="api"),
         Middleware(HostCheck, listen_addr=config.api.listen_addr, names=config.api.allowed_hosts),

@@ -19,6 +19,7 @@ from linnix.cognitod.config import Config
 from linnix.cognitod.kernel.probes import Table
 from linnix.cognitod.model import Snapshot
 from linnix.cognitod.pipeline import Pipeline
+from linnix.cognitod.rulebook import Rulebook
 from linnix.cognitod.sights import Sights
 
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -36,6 +37,7 @@ class Context:
     sights: Sights = field(default_factory=Sights)
     probes: Table = field(default_factory=Table)
     sharing: Sharing = field(default_factory=Sharing)
+    rules: Rulebook | None = None  # None where rules come from no files
 
     @property
     def bpf(self) -> bool:

@@ -93,6 +93,13 @@ def _flooder(here: Context, flooder: Flooder) -> wire.Flooder:
     )
 
 
+def _rules(here: Context) -> wire.RulesInUse:
+    count, book = len(here.pipeline.engine.rules), here.rules
+    if book is None:
+        return wire.RulesInUse(count, [], None, None)
+    return wire.RulesInUse(count, list(book.files), round(book.loaded_at, 3), book.error)
+
+
 def _top(living: Rows, column: str) -> Rows:
     chosen: Rows = living[np.argsort(living[column], kind="stable")[::-1][:TOP]]
     return chosen
@@ -155,6 +162,7 @@ async def status(request: Request) -> Response:
         ),
         subscribers=len(pipeline.hub),
         probe_table=sights.probe_table(here.probes),
+        rules=_rules(here),
     )
     return Json(body)
 

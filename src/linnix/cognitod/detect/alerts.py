@@ -25,6 +25,10 @@ class Alerts:
         self._until: dict[str, int] = {}
         self._count = 0
 
+    def use(self, rules: Iterable[Rule]) -> None:
+        """Go by these rules from now on. What was told stays told: nobody is reported again for a reload."""
+        self._cooldown_ns = {rule.name: round(rule.cooldown_s * NS) for rule in rules}
+
     def admit(self, finding: Finding, now_ns: int) -> Alert | None:
         """The alert of this finding; None within the cooldown of the last one of the same rule and offender."""
         until = self._until.get(finding.key)

@@ -21,16 +21,18 @@ from linnix.cognitod.detect.growth import Growth
 from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
+from linnix.cognitod.detect.scope import HomeOf
 from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies, identities
 from linnix.cognitod.detect.view import NS, Detector, Held, Hit, View
 from linnix.cognitod.events import EXEC_TEXT, Array
-from linnix.cognitod.model import Activity, Finding, Rows, Snapshot, text
+from linnix.cognitod.model import Activity, Finding, Home, Rows, Snapshot, text
 from linnix.insight.classes import SEVERITIES
 
 #: Open findings kept; a rule that finds something in every process of a large host must not grow without end.
 MAX_OPEN = 1024
 
 _NO_TEXTS = np.zeros(0, EXEC_TEXT)
+_NOWHERE = Home()
 
 
 @dataclass(slots=True)
@@ -41,16 +43,38 @@ class _Open:
     sampled: bool
 
 
+def _nowhere(_pid: int, _start_ns: int) -> Home:
+    return _NOWHERE
+
+
 class Engine:
     """All rules of a host."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._detectors = [(rule, build(rule.params), Held[str](rule.hold_s)) for rule in self.rules]
-        self._recent = _recent(self.rules)
+        self._detectors = [_at_work(rule) for rule in self.rules]
+        self._recent = Recent(**_room(self.rules))
         self._open: dict[str, _Open] = {}
         self._sampled_ns = -1
         self._sample_gap_ns = 0
+
+    def use(self, rules: Sequence[Rule]) -> None:
+        """Go by these rules from now on. One that judges as before goes on where it was, what is open included; of one
+        that is new, gone or judges otherwise nothing is known.
+        """
+        before = {_judgement(rule): (detector, held) for rule, detector, held in self._detectors}
+        self.rules = tuple(rules)
+        self._detectors = []
+        for rule in self.rules:
+            kept = before.get(_judgement(rule))
+            self._detectors.append((rule, *kept) if kept else _at_work(rule))
+        going_on = {rule.name: rule for rule in self.rules if _judgement(rule) in before}
+        self._open = {
+            key: replace(entry, finding=_told_by(going_on[entry.finding.rule], entry.finding))
+            for key, entry in self._open.items()
+            if entry.finding.rule in going_on
+        }
+        self._recent.grow(**_room(self.rules))
 
     def observe(
         self,
@@ -60,12 +84,13 @@ class Engine:
         activity: Activity,
         now_ns: int,
         texts: Array = _NO_TEXTS,
+        home_of: HomeOf = _nowhere,
     ) -> list[Finding]:
         """Take one step: after batches of events, after a sample, or both. Returns what a detector found in this step;
         what was found before and is still open is in ``open_findings``.
 
         ``events`` and ``texts`` are those since the last step. ``snapshot.ts_ns`` tells a new sample: usage is judged
-        once for each.
+        once for each. ``home_of`` is asked of offenders only, and only for rules whose scope needs it.
         """
         self._recent.extend(events)
         sampled = snapshot.ts_ns != self._sampled_ns
@@ -78,7 +103,11 @@ class Engine:
         found: list[Finding] = []
         for rule, detector, held in self._detectors:
             if sampled or not detector.sampled:
-                findings = [_finding(rule, hit, view) for hit in detector.observe(view)]
+                findings = [
+                    finding
+                    for hit in detector.observe(view)
+                    if rule.scope.covers(finding := _finding(rule, hit, view), hit.uid, home_of)
+                ]
                 long_enough = held.update((finding.key for finding in findings), now_ns)
                 for finding in findings:
                     if finding.key in long_enough and not self._known_whose(finding):
@@ -138,6 +167,7 @@ class Engine:
             del self._open[key]
 
 
+_AtWork = tuple[Rule, Detector, Held[str]]
 _Said = tuple[str, int | None, int | None]
 
 
@@ -177,7 +207,21 @@ def build(params: known.Params) -> Detector:
             raise TypeError(f"no detector for {type(params).__name__}")
 
 
-def _recent(rules: Sequence[Rule]) -> Recent:
+def _at_work(rule: Rule) -> _AtWork:
+    return rule, build(rule.params), Held[str](rule.hold_s)
+
+
+def _judgement(rule: Rule) -> tuple[object, ...]:
+    """All of a rule that decides what it finds; the rest is how that is told."""
+    return rule.name, rule.params, rule.scope, rule.hold_s
+
+
+def _told_by(rule: Rule, finding: Finding) -> Finding:
+    return replace(finding, severity=rule.severity, labels=rule.labels, runbook=rule.runbook)
+
+
+def _room(rules: Sequence[Rule]) -> dict[str, int]:
+    """What has to be remembered of events for these rules."""
     forks, jobs, max_job_us = 0, 0, 0
     for rule in rules:
         match rule.params:
@@ -187,7 +231,7 @@ def _recent(rules: Sequence[Rule]) -> Recent:
                 forks = max(forks, threshold)
             case known.ShortJobFlood(threshold=threshold, max_exec_duration_ms=limit_ms):
                 jobs, max_job_us = max(jobs, threshold), max(max_job_us, round(limit_ms * 1000))
-    return Recent(forks=max(65_536, 2 * forks), jobs=max(32_768, 2 * jobs), max_job_us=max_job_us)
+    return {"forks": max(65_536, 2 * forks), "jobs": max(32_768, 2 * jobs), "max_job_us": max_job_us}
 
 
 def _finding(rule: Rule, hit: Hit, view: View) -> Finding:
@@ -206,6 +250,8 @@ def _finding(rule: Rule, hit: Hit, view: View) -> Finding:
         start_ns=start_ns,
         comm=None if who is None else text(who.comm),
         evidence=dict(hit.evidence),
+        labels=rule.labels,
+        runbook=rule.runbook,
     )
 
 

@@ -40,6 +40,15 @@ class Ring:
         self._next = (self._next + len(records)) % capacity
         self._used = min(self._used + len(records), capacity)
 
+    def grown(self, capacity: int) -> Ring:
+        """A ring with room for as many at least that holds the same."""
+        if capacity <= len(self._data):
+            return self
+        larger = Ring(self._data.dtype, capacity)
+        wrapped = self._used == len(self._data)
+        larger.extend(np.roll(self._data, -self._next) if wrapped else self._data[: self._used])
+        return larger
+
     def since(self, ts_ns: int) -> Array:
         """Records later than ``ts_ns``, in no particular order."""
         data = self._data[: self._used]
@@ -73,6 +82,12 @@ class Recent:
         self._max_job_us = max_job_us
         self.execs = Ring(EXEC, max(forks, 16_384))
         self._boot_offset_ns = 0  # how far boot time is ahead of CLOCK_MONOTONIC
+
+    def grow(self, *, forks: int, jobs: int, max_job_us: int) -> None:
+        """Make room for other rules. Rings never shrink: what they hold is what those rules begin with."""
+        self.forks, self.jobs = self.forks.grown(forks), self.jobs.grown(jobs)
+        self.execs = self.execs.grown(forks)
+        self._max_job_us = max_job_us
 
     def extend(self, events: Array) -> None:
         """Take in a batch of dtype EVENT."""

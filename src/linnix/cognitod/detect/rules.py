@@ -1,59 +1,109 @@
-"""Rule files: from text to a list of checked rules.
+"""Rule files: from files to a checked set of rules.
 
-Owns the format: the original's YAML list and TOML ``[[rules]]``, every detector of its in either. Refuses to guess:
-an unknown severity, detector or field is an error that names the rule, the field and the nearest valid name.
-Invariant: what ``load`` returns can be run as it is. Only ``load`` and ``defaults`` touch a file.
+Owns which files make up a set and how the later ones override the earlier. Refuses to guess: whatever is unknown or
+out of bounds is an error that names file, line, rule, field and the nearest valid name, and all of them are told at
+once. Invariant: a set that was loaded can be run as it is.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
+import os
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import yaml
+from linnix.cognitod.detect import documents
+from linnix.cognitod.detect.checks import DEFAULT_COOLDOWN_S, DEFAULT_KEEP_FIRING_S, Rule, make
+from linnix.cognitod.detect.documents import Document, Problem, RuleError, nearest
+from linnix.cognitod.detect.drafts import Draft, draft
 
-from linnix.cognitod.detect.params import DETECTORS, MAX_COUNT, ExecRate, ForksPerSec, Params
-from linnix.insight.classes import SEVERITIES
+__all__ = [
+    "BUILT_IN",
+    "DEFAULT_COOLDOWN_S",
+    "DEFAULT_KEEP_FIRING_S",
+    "Loaded",
+    "Problem",
+    "Rule",
+    "RuleError",
+    "Sources",
+    "defaults",
+    "defaults_file",
+    "load",
+    "load_files",
+    "parse",
+]
 
-#: Seconds before the same offender is reported again, where the rule says nothing. The original's default.
-DEFAULT_COOLDOWN_S = 60.0
-#: The original reads a cooldown of 0 as this.
-SHORTEST_COOLDOWN_S = 0.1
-#: Seconds a finding stays open after its condition was last seen, where the rule says nothing.
-DEFAULT_KEEP_FIRING_S = 10.0
+#: How the rules that come with the package are called where a file would be named.
+BUILT_IN = "default.yaml (comes with Linnix)"
+SUFFIXES = (".yaml", ".yml", ".toml")
+#: What a person writes is far below; a log that was named by mistake is not.
+MAX_BYTES = 256 << 10
+MAX_RULES = 1000
 
-_COMMON = ("name", "detector", "severity", "cooldown", "hold", "keep_firing")
-
-
-class RuleError(ValueError):
-    """A rule file that cannot be used; the message says which rule, which field and what would be valid."""
+#: One file: how it is called, and what stands in it.
+File = tuple[str, Document]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule: when it fires (``params``), how grave that is, how often it may say so.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A set of rules and the files it came from, in the order in which they override."""
 
-    ``hold_s``: for how long the condition must hold for one offender before it is a finding.
-    """
+    rules: tuple[Rule, ...]
+    files: tuple[str, ...]
 
-    name: str
-    params: Params
-    severity: str = "info"
-    cooldown_s: float = DEFAULT_COOLDOWN_S
-    hold_s: float = 0.0
-    keep_firing_s: float = DEFAULT_KEEP_FIRING_S
 
-    @property
-    def detector(self) -> str:
-        """Name of the detector, as in the rule file."""
-        return str(self.params.__struct_config__.tag)
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where rules come from: one file, or those of the package, and a directory of overrides that may be absent."""
+
+    path: Path | None
+    directory: Path
+
+    def overrides(self) -> list[Path]:
+        """Files of the directory, in the order of their names. ``OSError`` where it cannot be read."""
+        try:
+            files = sorted(self.directory.iterdir())
+        except FileNotFoundError:
+            return []
+        # A name that begins with a dot is an editor's.
+        return [file for file in files if file.suffix in SUFFIXES and not file.name.startswith(".")]
+
+    def stamp(self) -> tuple[object, ...]:
+        """Changes whenever one of the files does; costs one look at each."""
+        try:
+            files = self.overrides()
+        except OSError as error:
+            return (error.errno,)
+        return tuple(map(_stamp, [*([self.path] if self.path else []), *files]))
+
+    def load(self) -> Loaded:
+        """The set as the files are now. Raises ``RuleError`` with everything that is wrong."""
+        base = defaults_file() if self.path is None else self.path
+        try:
+            overrides = self.overrides()
+        except OSError as error:
+            raise RuleError(_unreadable("directory of rules", self.directory, error)) from error
+        return load_files([base, *overrides])
+
+
+def load_files(files: Iterable[Path | File]) -> Loaded:
+    """The rules of these files, each overriding those before. Raises ``RuleError``."""
+    read: list[File] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            read.append(file if isinstance(file, tuple) else (str(file), _entries(file)))
+        except RuleError as error:
+            problems += error.problems
+        except OSError as error:
+            problems.append(_unreadable("rule file", Path(str(file)), error))
+    # Without one of them others would be found to override nothing.
+    rules = [] if problems else _merge(read, problems)
+    if problems:
+        raise RuleError(*problems)
+    return Loaded(tuple(rules), tuple(name for name, _ in read))
 
 
 def load(path: Path) -> list[Rule]:
@@ -61,146 +111,96 @@ def load(path: Path) -> list[Rule]:
 
     Raises ``RuleError`` for a file that is no valid rule file, ``OSError`` for one that cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RuleError(f"{path}: not a text file: {error.reason} at byte {error.start}") from error
-    try:
-        return parse(text, yaml_first=path.suffix.lower() in (".yaml", ".yml"))
-    except RuleError as error:
-        raise RuleError(f"{path}: {error}") from error
+    return list(load_files([(str(path), _entries(path))]).rules)
 
 
 def defaults() -> list[Rule]:
     """The rules that ship with the package, for a host without a rule file of its own."""
-    return parse(resources.files("linnix.cognitod.detect").joinpath("default.yaml").read_text(encoding="utf-8"))
+    return list(load_files([defaults_file()]).rules)
 
 
 def parse(text: str, *, yaml_first: bool = True) -> list[Rule]:
     """Rules of a text. An empty one has none. Raises ``RuleError``."""
-    if not text.strip():
-        return []
-    readers = (_from_yaml, _from_toml) if yaml_first else (_from_toml, _from_yaml)
-    problems = []
-    for reader in readers:
-        try:
-            document = reader(text)
-        except RuleError as error:
-            problems.append(str(error))
+    return list(load_files([("", documents.read(text, yaml_first=yaml_first))]).rules)
+
+
+def defaults_file() -> File:
+    """The rules that ship with the package, as ``load_files`` takes them."""
+    shipped = resources.files("linnix.cognitod.detect").joinpath("default.yaml")
+    return BUILT_IN, documents.read(shipped.read_text(encoding="utf-8"))
+
+
+def _entries(path: Path) -> Document:
+    try:
+        text = _read(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RuleError(Problem(f"not a text file: {error.reason} at byte {error.start}", file=str(path))) from error
+    try:
+        return documents.read(text, yaml_first=path.suffix.lower() in (".yaml", ".yml"))
+    except RuleError as error:
+        raise error.of(str(path)) from error
+
+
+def _read(path: Path) -> bytes:
+    """What is in a file. The event loop reads too, so nothing is opened that could keep it waiting."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        mode = os.fstat(fd).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+            raise RuleError(Problem("not a regular file", file=str(path)))
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise RuleError(Problem(f"larger than {MAX_BYTES} bytes: not a rule file", file=str(path)))
+    return content
+
+
+def _merge(read: Iterable[File], problems: list[Problem]) -> list[Rule]:
+    drafts: dict[str, Draft] = {}
+    rules: dict[str, Rule] = {}
+    for file, document in read:
+        problems += [problem._replace(file=file) for problem in document.problems]
+        before = dict(drafts)
+        here = _drafts(file, document, problems)
+        for name, drafted in here.items():
+            if before and name not in before and "detector" not in drafted.common:
+                said = f"no rule of this name to override, and no detector to make it a new one{nearest(name, before)}"
+                problems.append(drafted.problem(said))
+                continue
+            drafts[name] = drafted.over(before[name]) if name in before else drafted
+            # Every file is judged, so that a later one does not hide what is wrong with an earlier.
+            rule, wrong = make(drafts[name])
+            problems += [problem for problem in wrong if problem not in problems]
+            rules.pop(name, None)
+            if rule is not None:
+                rules[name] = rule
+    if len(drafts) > MAX_RULES:
+        problems.append(Problem(f"{len(drafts)} rules, more than {MAX_RULES}"))
+    problems.sort(key=lambda problem: (problem.file, problem.line or 0))
+    return [rules[name] for name in drafts if name in rules]
+
+
+def _drafts(file: str, document: Document, problems: list[Problem]) -> dict[str, Draft]:
+    """What one file says, by the names of the rules."""
+    here: dict[str, Draft] = {}
+    for entry in document.entries:
+        drafted, wrong = draft(entry, file)
+        problems += wrong
+        if drafted is None:
             continue
-        return _rules(document)
-    raise RuleError("; ".join(problems))
+        if drafted.name in here:
+            said = "the name is used twice; cooldowns are kept by name"
+            problems.append(Problem(said, drafted.name, line=drafted.line, file=file))
+        here.setdefault(drafted.name, drafted)
+    return here
 
 
-def _from_yaml(text: str) -> object:
+def _stamp(path: Path) -> tuple[object, ...]:
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RuleError("not YAML: " + " ".join(str(error).split())) from error
-    if document is not None and not isinstance(document, list | dict):
-        raise RuleError("not YAML: expected a list of rules")
-    return document
+        seen = path.stat()
+    except OSError as error:
+        return (path, error.errno)
+    return (path, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino, seen.st_dev)
 
 
-def _from_toml(text: str) -> object:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RuleError(f"not TOML: {error}") from error
-
-
-def _rules(document: object) -> list[Rule]:
-    if isinstance(document, dict):
-        for key in document:
-            if key != "rules":
-                raise RuleError(f"unknown key {key!r}{_nearest(key, ['rules'])}")
-        document = document.get("rules")
-    if document is None:
-        return []
-    if not isinstance(document, list):
-        raise RuleError("expected a list of rules")
-    rules: list[Rule] = []
-    names: set[str] = set()
-    for number, raw in enumerate(document, 1):
-        rule = _rule(raw, number)
-        if rule.name in names:
-            raise RuleError(f"rule {rule.name!r}: the name is used twice; cooldowns are kept by name")
-        names.add(rule.name)
-        rules.append(rule)
-    return rules
-
-
-def _rule(raw: object, number: int) -> Rule:
-    if not isinstance(raw, dict):
-        raise RuleError(f"rule {number}: expected keys and values, found {type(raw).__name__}")
-    name = raw.get("name")
-    if not isinstance(name, str) or not name:
-        raise RuleError(f"rule {number}: name: missing or not a text")
-    where = f"rule {name!r}"
-    detector, settings = _detector(raw, where)
-    known = DETECTORS.get(detector)
-    if known is None:
-        raise RuleError(f"{where}: detector: unknown {detector!r}{_nearest(detector, DETECTORS)}")
-    for key in settings:
-        if key not in known.__struct_fields__:
-            nearest = _nearest(str(key), (*known.__struct_fields__, *_COMMON))
-            raise RuleError(f"{where}: unknown field {key!r} for {detector}{nearest}")
-    return Rule(
-        name=name,
-        params=_params(known, settings, where),
-        severity=_severity(raw.get("severity", "info"), where),
-        cooldown_s=max(_seconds(raw, "cooldown", DEFAULT_COOLDOWN_S, where), SHORTEST_COOLDOWN_S),
-        hold_s=_seconds(raw, "hold", 0.0, where),
-        keep_firing_s=_seconds(raw, "keep_firing", DEFAULT_KEEP_FIRING_S, where),
-    )
-
-
-def _detector(raw: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
-    """Name and settings: flat, or nested as in ``detector: {fork_burst: {threshold: 30}}``."""
-    settings = {key: value for key, value in raw.items() if key not in _COMMON}
-    detector = raw.get("detector")
-    if isinstance(detector, dict) and len(detector) == 1:
-        detector, nested = next(iter(detector.items()))
-        if not isinstance(nested, dict):
-            raise RuleError(f"{where}: detector: {detector}: expected its settings")
-        settings |= nested
-    if not isinstance(detector, str):
-        raise RuleError(f"{where}: detector: missing; one of {', '.join(DETECTORS)}")
-    return detector, settings
-
-
-def _params(known: type[Params], settings: Mapping[str, Any], where: str) -> Params:
-    try:
-        params = msgspec.convert({"detector": known.__struct_config__.tag, **settings}, known)
-    except msgspec.ValidationError as error:
-        what, _, at = str(error).partition(" - at `$.")
-        field = at.rstrip("`")
-        raise RuleError(f"{where}: {field}: {what}" if field else f"{where}: {what}") from error
-    if isinstance(params, ExecRate):
-        try:
-            re.compile(params.regex)
-        except re.error as error:
-            raise RuleError(f"{where}: regex: {error} in {params.regex!r}") from error
-    if isinstance(params, ForksPerSec) and params.threshold * params.duration > MAX_COUNT:
-        raise RuleError(f"{where}: duration: threshold x duration is above {MAX_COUNT}, more than can be counted")
-    return params
-
-
-def _severity(value: object, where: str) -> str:
-    severity = str(value).lower()
-    if severity not in SEVERITIES:
-        raise RuleError(f"{where}: severity: unknown {value!r}{_nearest(severity, SEVERITIES)}")
-    return severity
-
-
-def _seconds(raw: Mapping[str, Any], key: str, default: float, where: str) -> float:
-    value = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 7 * 86_400:
-        raise RuleError(f"{where}: {key}: expected seconds from 0 to a week, found {value!r}")
-    return float(value)
-
-
-def _nearest(word: str, valid: Iterable[str]) -> str:
-    valid = list(valid)
-    match = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
-    return f"; did you mean {match[0]!r}?" if match else f"; one of {', '.join(valid)}"
+def _unreadable(what: str, path: Path, error: OSError) -> Problem:
+    return Problem(f"cannot read the {what} {path}: {(error.strerror or str(error)).lower()}")

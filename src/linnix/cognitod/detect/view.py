@@ -55,16 +55,17 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """A process by its identity, and the name it had."""
+    """A process by its identity, the name it had and the user it ran as."""
 
     pid: int
     start_ns: int
     comm: bytes
+    uid: int
 
     @classmethod
     def of(cls, row: np.void) -> Who:
         """The process of a row, dtype ROW."""
-        return cls(int(row["pid"]), int(row["start_ns"]), bytes(row["comm"]))
+        return cls(int(row["pid"]), int(row["start_ns"]), bytes(row["comm"]), int(row["uid"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,11 @@ class Hit:
     culprit: Who | None = None
     since_ns: int | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def uid(self) -> int | None:
+        """The user that the culprit runs as."""
+        return None if self.culprit is None else self.culprit.uid
 
 
 class Detector(Protocol):

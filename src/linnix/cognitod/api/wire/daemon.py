@@ -193,6 +193,15 @@ class Tables(msgspec.Struct, kw_only=True):
     subscriber_queues: int
 
 
+class RulesInUse(msgspec.Struct):
+    """How many rules are in use, from which files and since when, and why not what the files hold now."""
+
+    count: int
+    files: list[str]
+    loaded_at: float | None
+    error: str | None
+
+
 class Status(msgspec.Struct, kw_only=True):
     """The daemon about itself."""
 
@@ -229,6 +238,7 @@ class Status(msgspec.Struct, kw_only=True):
     tables: Tables
     subscribers: int
     probe_table: ProbeTable
+    rules: RulesInUse
 
 
 class Route(msgspec.Struct):

@@ -73,6 +73,8 @@ class Alert(msgspec.Struct, kw_only=True):
     unit: str | None
     container: Container | None
     k8s: K8s | None
+    labels: dict[str, str]
+    runbook: str | None
 
 
 class TimelineEntry(msgspec.Struct, kw_only=True):
@@ -93,6 +95,8 @@ class TimelineEntry(msgspec.Struct, kw_only=True):
     unit: str | None
     container: Container | None
     k8s: K8s | None
+    labels: dict[str, str]
+    runbook: str | None
 
 
 class InsightMetrics(msgspec.Struct):

@@ -1,0 +1,151 @@
+"""`linnix rules`: what the daemon would hold to be wrong on this host.
+
+Owns the options and the table. Refuses to judge rules: `cognitod.detect.rules` does, and it is the daemon's own check.
+Invariant: every mistake is one line that begins with file and line, names are cleaned before they reach a terminal, and
+the daemon is neither asked nor needed.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from linnix.cli._errors import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from linnix.cognitod.detect.rules import Loaded, Problem, Rule
+
+app = typer.Typer(help="What the daemon looks for: check the rules.", no_args_is_help=True)
+
+_HEAD = ("NAME", "DETECTOR", "SEVERITY", "FOR", "SCOPE")
+_SEVERITIES = {"high": "31", "medium": "33", "low": "", "info": "2"}
+#: Columns the scope may take at least when the terminal is narrow.
+_MIN_SCOPE = 12
+
+
+@app.callback()
+def root() -> None:
+    """What the daemon looks for: check the rules."""
+
+
+@app.command("check")
+def check(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Rule files, later ones over earlier; none: what the daemon uses."),
+    ] = None,
+    override: Annotated[
+        bool, typer.Option("--override", "-o", help="FILE changes the rules in use, as a file of rules.d does.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="cognitod's configuration.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR and a pipe do the same.")] = False,
+) -> None:
+    """Say what is wrong with rule files, line by line, or show the rules as the daemon would use them.
+
+    Without FILE these are the rules in use on this host: rules.path of the configuration, else those that come with
+    Linnix, and the files of rules.d over them.
+
+    A FILE that lies in a directory called rules.d is taken for what it is: it changes the rules in use.
+
+    Nothing is applied. The daemon loads changed files by itself, and keeps the rules before while they are wrong.
+
+    Exit code 0 when every rule can be used, 1 when one cannot.
+
+    Examples: linnix rules check · linnix rules check rules.yaml · linnix rules check /etc/linnix/rules.d/50-local.yaml
+    """
+    from linnix.cognitod.config import ConfigError, load
+    from linnix.cognitod.detect.rules import BUILT_IN, Loaded, RuleError, defaults_file, load_files
+    from linnix.cognitod.rulebook import sources
+
+    given = files or []
+    if override and not given:
+        raise typer.BadParameter("--override needs a FILE; without one rules.d is checked too")
+    problems: tuple[Problem, ...] = ()
+    looked_at: list[str] = [str(file) for file in given]
+    loaded = Loaded((), ())
+    try:
+        if given and not override and given[0].absolute().parent.name != "rules.d":
+            loaded = load_files(given)
+        else:
+            try:
+                used = sources(load(config)[0])
+            except ConfigError as error:
+                raise CommandError(error.problems[0], "\n".join(error.problems[1:])) from error
+            looked_at = [str(used.path or BUILT_IN), *looked_at] if given else [str(used.path or BUILT_IN)]
+            loaded = load_files([used.path or defaults_file(), *given]) if given else used.load()
+    except RuleError as error:
+        problems = error.problems
+        looked_at = sorted({*looked_at, *(problem.file for problem in problems if problem.file)})
+    if as_json:
+        print(json.dumps(_told(loaded, list(loaded.files) or looked_at, problems), indent=2))
+    else:
+        colour = not no_color and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        for line in _wrong(problems, looked_at) if problems else _table(loaded, colour):
+            print(line)
+    raise typer.Exit(ExitCode.FAILED if problems else ExitCode.DONE)
+
+
+def _told(loaded: "Loaded", files: list[str], problems: "tuple[Problem, ...]") -> dict[str, Any]:
+    return {
+        "valid": not problems,
+        "files": files,
+        "rules": [_rule(rule) for rule in loaded.rules],
+        "problems": [problem._asdict() for problem in problems],
+    }
+
+
+def _rule(rule: "Rule") -> dict[str, Any]:
+    from linnix.cognitod.detect.scope import KEYS
+
+    return {
+        "name": rule.name,
+        "detector": rule.detector,
+        "severity": rule.severity,
+        "cooldown": rule.cooldown_s,
+        "for": rule.hold_s,
+        "keep_firing_for": rule.keep_firing_s,
+        "params": {name: getattr(rule.params, name) for name in rule.params.__struct_fields__},
+        "scope": {key: list(getattr(rule.scope, key)) for key in KEYS if getattr(rule.scope, key)},
+        "labels": dict(rule.labels),
+        "runbook": rule.runbook,
+    }
+
+
+def _wrong(problems: "tuple[Problem, ...]", files: list[str]) -> list[str]:
+    from linnix.insight.render import clean
+
+    what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    where = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return [*(clean(str(problem)) for problem in problems), f"{what} in {where}"]
+
+
+def _table(loaded: "Loaded", colour: bool) -> list[str]:
+    from linnix.insight.render import clean
+    from linnix.reasoner.output import fit, width_of
+
+    rows = [
+        (
+            clean(rule.name, 64),
+            rule.detector,
+            rule.severity,
+            f"{rule.hold_s:g} s" if rule.hold_s else "-",
+            clean(str(rule.scope)) or "everybody",
+        )
+        for rule in loaded.rules
+    ]
+    widths = [max(width_of(row[at]) for row in (_HEAD, *rows)) for at in range(len(_HEAD))]
+    if sys.stdout.isatty():
+        spare = shutil.get_terminal_size((120, 24)).columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        widths[-1] = min(widths[-1], max(spare, _MIN_SCOPE))
+    lines = []
+    for row in (_HEAD, *rows) if rows else ():
+        line = "  ".join(fit(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        style = "2" if row is _HEAD else _SEVERITIES[row[2]]
+        lines.append(f"\x1b[{style}m{line}\x1b[0m" if colour and style else line)
+    count = "1 rule" if len(rows) == 1 else f"{len(rows)} rules"
+    return [*lines, f"{count} from {', '.join(clean(file) for file in loaded.files)}"]
