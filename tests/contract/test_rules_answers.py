@@ -86,7 +86,7 @@ def test_status_says_which_rules_are_in_use_and_why_not_others(tmp_path: Path) -
     told = world.get("/status").json()
     assert list(told)[-1] == "rules"
     assert (told["rules"], told["active_rules"]) == (
-        {"count": 1, "files": [str(path)], "loaded_at": 1234.5, "error": None},
+        {"count": 1, "files": [str(path)], "loaded_at": 1234.5, "error": None, "ignored": []},
         1,
     )
     path.write_text("- {name: hog}")
@@ -99,9 +99,10 @@ def test_status_says_which_rules_are_in_use_and_why_not_others(tmp_path: Path) -
 def test_fields_that_were_sent_before_keep_their_names_and_their_order() -> None:
     sent = [field.encode_name for field in msgspec.structs.fields(wire.Alert)]
     assert sent[: len(BEFORE)] == BEFORE
-    assert json.loads(wire.encode(wire.RulesInUse(1, [], None, None))) == {
+    assert json.loads(wire.encode(wire.RulesInUse(1, [], None, None, []))) == {
         "count": 1,
         "files": [],
         "loaded_at": None,
         "error": None,
+        "ignored": [],
     }

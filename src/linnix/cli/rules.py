@@ -78,6 +78,7 @@ def check(
                 raise CommandError(error.problems[0], "\n".join(error.problems[1:])) from error
             looked_at = [str(used.path or BUILT_IN), *looked_at] if given else [str(used.path or BUILT_IN)]
             loaded = load_files([used.path or defaults_file(), *given]) if given else used.load()
+        problems = loaded.orphans
     except RuleError as error:
         problems = error.problems
         looked_at = sorted({*looked_at, *(problem.file for problem in problems if problem.file)})

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from linnix.cognitod.config import Config
-from linnix.cognitod.detect.rules import Rule, RuleError, Sources
+from linnix.cognitod.detect.rules import Loaded, Rule, RuleError, Sources
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class Rulebook:
         loaded = files.load()
         self.rules: tuple[Rule, ...] = loaded.rules
         self.files: tuple[str, ...] = loaded.files
+        self.ignored = _ignored(loaded)
         self.loaded_at = wall()
         self.error: str | None = None
         self.reloads = 0
@@ -67,10 +68,18 @@ class Rulebook:
             log.error("rules: %s; nothing changes, still in use: %d", error, len(self.rules))
             return False
         self.rules, self.files, self.loaded_at = loaded.rules, loaded.files, self._wall()
+        self.ignored = _ignored(loaded)
         self.error = None
         self.reloads += 1
         log.info("rules: loaded, now in use: %d, from %s", len(self.rules), ", ".join(self.files))
         return True
+
+
+def _ignored(loaded: Loaded) -> tuple[str, ...]:
+    """Overrides of nothing, told in the log."""
+    for orphan in loaded.orphans:
+        log.warning("rules: %s; ignored", orphan)
+    return tuple(map(str, loaded.orphans))
 
 
 async def follow(book: Rulebook, use: Use, asked: asyncio.Event, every_s: float = LOOK_EVERY_S) -> None:

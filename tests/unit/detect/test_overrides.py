@@ -140,6 +140,16 @@ def test_mistakes_of_all_files_are_told_each_with_its_own_file_and_line(host: Ho
     ]
 
 
+def test_an_override_of_a_rule_that_is_gone_changes_nothing_and_is_told(host: Host) -> None:
+    host.put("10.yaml", "- {name: hgo, enabled: false}\n- {name: storm, threshold: 90}")
+    loaded = Sources(host.path, host.directory).load()
+    assert [rule.name for rule in loaded.rules] == ["storm", "hog"]
+    assert [str(orphan).partition("rules.d")[2] for orphan in loaded.orphans] == [
+        "/10.yaml:1: rule 'hgo': no rule of this name to override, and no detector to make it a new one; "
+        "did you mean 'hog'?"
+    ]
+
+
 def test_a_file_that_cannot_be_read_is_told_and_so_is_another(host: Host) -> None:
     host.path.unlink()
     host.put("10.yaml", "- {")

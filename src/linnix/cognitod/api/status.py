@@ -96,8 +96,8 @@ def _flooder(here: Context, flooder: Flooder) -> wire.Flooder:
 def _rules(here: Context) -> wire.RulesInUse:
     count, book = len(here.pipeline.engine.rules), here.rules
     if book is None:
-        return wire.RulesInUse(count, [], None, None)
-    return wire.RulesInUse(count, list(book.files), round(book.loaded_at, 3), book.error)
+        return wire.RulesInUse(count, [], None, None, [])
+    return wire.RulesInUse(count, list(book.files), round(book.loaded_at, 3), book.error, list(book.ignored))
 
 
 def _top(living: Rows, column: str) -> Rows:

@@ -48,10 +48,15 @@ File = tuple[str, Document]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A set of rules and the files it came from, in the order in which they override."""
+    """A set of rules and the files it came from, in the order in which they override.
+
+    ``orphans`` are overrides of rules that are not there: a mistake, or what an upgrade has left behind. They change
+    nothing, and a daemon must not stay down for them.
+    """
 
     rules: tuple[Rule, ...]
     files: tuple[str, ...]
+    orphans: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +105,11 @@ def load_files(files: Iterable[Path | File]) -> Loaded:
         except OSError as error:
             problems.append(_unreadable("rule file", Path(str(file)), error))
     # Without one of them others would be found to override nothing.
-    rules = [] if problems else _merge(read, problems)
+    orphans: list[Problem] = []
+    rules = [] if problems else _merge(read, problems, orphans)
     if problems:
-        raise RuleError(*problems)
-    return Loaded(tuple(rules), tuple(name for name, _ in read))
+        raise RuleError(*sorted([*problems, *orphans], key=lambda problem: (problem.file, problem.line or 0)))
+    return Loaded(tuple(rules), tuple(name for name, _ in read), tuple(orphans))
 
 
 def load(path: Path) -> list[Rule]:
@@ -154,7 +160,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _merge(read: Iterable[File], problems: list[Problem]) -> list[Rule]:
+def _merge(read: Iterable[File], problems: list[Problem], orphans: list[Problem]) -> list[Rule]:
     drafts: dict[str, Draft] = {}
     rules: dict[str, Rule] = {}
     for file, document in read:
@@ -164,7 +170,7 @@ def _merge(read: Iterable[File], problems: list[Problem]) -> list[Rule]:
         for name, drafted in here.items():
             if before and name not in before and "detector" not in drafted.common:
                 said = f"no rule of this name to override, and no detector to make it a new one{nearest(name, before)}"
-                problems.append(drafted.problem(said))
+                orphans.append(drafted.problem(said))
                 continue
             drafts[name] = drafted.over(before[name]) if name in before else drafted
             # Every file is judged, so that a later one does not hide what is wrong with an earlier.
@@ -175,7 +181,6 @@ def _merge(read: Iterable[File], problems: list[Problem]) -> list[Rule]:
                 rules[name] = rule
     if len(drafts) > MAX_RULES:
         problems.append(Problem(f"{len(drafts)} rules, more than {MAX_RULES}"))
-    problems.sort(key=lambda problem: (problem.file, problem.line or 0))
     return [rules[name] for name in drafts if name in rules]
 
 

@@ -200,6 +200,7 @@ class RulesInUse(msgspec.Struct):
     files: list[str]
     loaded_at: float | None
     error: str | None
+    ignored: list[str]
 
 
 class Status(msgspec.Struct, kw_only=True):
