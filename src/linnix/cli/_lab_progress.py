@@ -30,7 +30,7 @@ class LabProgress:
             from rich.progress import BarColumn, Progress, TextColumn
 
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[left]}"))
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=2)
             self._bar.start()
         return self
 

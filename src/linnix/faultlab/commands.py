@@ -1,8 +1,8 @@
 """The commands of a run: prepared, started in their control groups, ended, and reaped.
 
-Owns how a command gets its name: a link called so to the program, so that comm and argv[0] say it. Refuses to begin a
-run of which a program is missing. Invariant: a command is given nothing of our environment but PATH, so no token of
-ours is in a recording.
+Owns how a command gets its name: a link called so to the program, so that comm says it, and argv[0] or its last part.
+Refuses to begin a run of which a program is missing. Invariant: a command is given nothing of our environment but PATH,
+so no token of ours is in a recording.
 """
 
 from __future__ import annotations
@@ -76,11 +76,13 @@ def _prepare(launch: Launch, work: Path, at: int) -> Prepared:
     else:
         arguments = command.argv[1:]
     if not command.shown_as:
-        return Prepared(launch, found, (program, *arguments))
+        return Prepared(launch, found, (found if program == "python3" else program, *arguments))
     link = work / "bin" / str(at) / command.shown_as
     link.parent.mkdir(parents=True)
     link.symlink_to(found)
     called = program if Path(found).name in _MULTI_CALL else command.shown_as
+    if program == "python3":  # which looks for its library beside whatever PATH has under that name
+        called = str(link)
     return Prepared(launch, str(link), (called, *arguments))
 
 

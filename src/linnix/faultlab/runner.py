@@ -81,18 +81,20 @@ def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
 
 
 def _admit(plan: Plan, out: Output, settings: Settings) -> guards.Host:
-    deadline = time.monotonic() + settings.load_patience_s
+    patience = settings.load_patience_s
+    deadline, said = time.monotonic() + patience, False
     while True:
         host = guards.read_host(out.path)
         reasons = guards.refusals(host, plan.scenario.needs, settings.max_load)
         if not reasons:
             return host
-        if not reasons[0].passes or time.monotonic() >= deadline:
-            raise reasons[0]
         left = deadline - time.monotonic()
-        settings.progress.moving(
-            f"{plan.run}: waiting, {reasons[0]}", settings.load_patience_s - left, settings.load_patience_s
-        )
+        if not reasons[0].passes or left <= 0:
+            raise reasons[0]
+        if not said:
+            said = True
+            settings.progress.say("waiting", f"{plan.run}: waiting, {reasons[0]}", "warn", run=plan.run)
+        settings.progress.moving(f"{plan.run}: waiting for a lower load", patience - left, patience)
         settings.pause(min(1.0, left))
 
 
