@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import yaml
@@ -23,6 +22,7 @@ from linnix.insight.classes import CLASSES
 
 COLLECTION = Path(__file__).with_name("scenarios")
 _LIMIT_BYTES = 256 * 1024
+_KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "": Scenario,
     "intensity": Intensity,
@@ -87,6 +87,8 @@ def parse(text: str, where: str) -> Scenario:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise FormatError(f"{where}:{mark.line + 1 if mark else 1}: {error.problem}") from error
+    except RecursionError as error:  # `a: &x [*x]`
+        raise FormatError(f"{where}:1: what refers to itself has no end") from error
     except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date that is none
         raise FormatError(f"{where}:1: {error}") from error
     try:
@@ -133,7 +135,9 @@ class _Lines:
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
-                name: Any = key.value if isinstance(key, yaml.ScalarNode) else "?"
+                if key.tag not in _KEYS:
+                    raise FormatError(f"{self._where}:{key.start_mark.line + 1}: the name of a field is a word")
+                name: str = key.value
                 if name in seen:
                     raise FormatError(f"{self._where}:{key.start_mark.line + 1}: {name!r} is written twice")
                 seen.add(name)

@@ -22,13 +22,13 @@ from linnix.faultlab.errors import NoDaemonError, RunFailedError
 from linnix.faultlab.observer import Observer
 from linnix.faultlab.plan import Plan
 from linnix.faultlab.recording import FactsLine, Output, Part
+from linnix.faultlab.scenario import OBSERVER
 from linnix.faultlab.trees import Trees
 
 _LOOK_EVERY_S = 0.25
 # So long it waits for the load to fall: a minute's average of a run before it is gone by then.
 LOAD_PATIENCE_S = 180.0
 _MISSED_TICKS = 5
-_OBSERVER_GROUP = "observer"
 
 
 class Progress(Protocol):
@@ -101,7 +101,7 @@ def _admit(plan: Plan, out: Output, settings: Settings) -> guards.Host:
 def _observer(laboratory: cgroups.Laboratory, part: Part, settings: Settings) -> AbstractContextManager[Observer]:
     if settings.host is not None:
         return observer.running(settings.host, settings.pause)
-    return observer.own(laboratory.group(_OBSERVER_GROUP), part.work, settings.pause)
+    return observer.own(laboratory.group(OBSERVER), part.work, settings.pause)
 
 
 @dataclass

@@ -8,6 +8,7 @@ scenario (names, groups) says which class it is; no scenario may use more than t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import combinations
@@ -23,6 +24,12 @@ MAX_PROCESSES = 4000
 MAX_PHASE_S = 3600.0
 COMM_BYTES = 15
 INTERPRETERS = ("python3", "sh")
+OBSERVER = "observer"  # the group of the daemon that a run starts
+# A group called `cpu.stat` cannot be made: the kernel has a file of that name.
+KERNEL_FILES = tuple(
+    f"{controller}."
+    for controller in ("cgroup", "cpu", "cpuset", "memory", "io", "pids", "hugetlb", "rdma", "misc", "irq", "dmem")
+)
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # A model that reads the answer in a name has learned nothing. Parts of words, so that `forker` and `my_leak` are found.
@@ -68,12 +75,13 @@ class Command(
     @property
     def comm(self) -> str:
         """The name it goes by on the host."""
-        return self.shown_as or (self.interpreter if self.script else self.argv[0].rpartition("/")[2])
+        called = self.shown_as or (self.interpreter if self.script else self.argv[0].rpartition("/")[2])
+        return called.encode()[:COMM_BYTES].decode(errors="replace")
 
     @property
     def group(self) -> str:
         """The name of its control group."""
-        return self.cgroup or re.sub(r"[^A-Za-z0-9_.-]", "-", self.comm).strip(".") or "app"
+        return self.cgroup or re.sub(r"[^A-Za-z0-9_.-]", "-", self.comm).strip("-.") or "app"
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"cls": "class"}):
@@ -111,14 +119,24 @@ def problems(scenario: Scenario) -> Iterator[tuple[str, str]]:
         yield "description", "say what happens, in a sentence"
     yield from _culprit(scenario)
     yield from _times(scenario)
-    if scenario.intensity.low > scenario.intensity.high:
-        yield "intensity.from", f"{scenario.intensity.low:g} is above 'to' ({scenario.intensity.high:g})"
+    yield from _intensity(scenario.intensity)
     for field, most in (("memory_mib", MAX_MEMORY_MIB), ("disk_mib", MAX_DISK_MIB), ("processes", MAX_PROCESSES)):
         if not 0 < getattr(scenario.needs, field) <= most:
             yield f"needs.{field}", f"{getattr(scenario.needs, field)} is not between 1 and {most}"
     if not scenario.seeds or len(set(scenario.seeds)) != len(scenario.seeds) or min(scenario.seeds) < 0:
         yield "seeds", "name at least one seed, each once, none negative"
     yield from _commands(scenario)
+
+
+def _intensity(intensity: Intensity) -> Iterator[tuple[str, str]]:
+    for field, value in (("from", intensity.low), ("to", intensity.high)):
+        if not math.isfinite(value):
+            yield f"intensity.{field}", f"{value:g} is no number to draw"
+            return
+        if intensity.whole and value != int(value):
+            yield f"intensity.{field}", f"{value:g} is not whole"
+    if intensity.low > intensity.high:
+        yield "intensity.from", f"{intensity.low:g} is above 'to' ({intensity.high:g})"
 
 
 def _culprit(scenario: Scenario) -> Iterator[tuple[str, str]]:
@@ -158,15 +176,17 @@ def _commands(scenario: Scenario) -> Iterator[tuple[str, str]]:
             yield f"{path}.argv", "the program has no name"
         if "/" in command.shown_as or "\0" in command.shown_as or command.shown_as in (".", ".."):
             yield f"{path}.as", "a name cannot be a path"
-        elif len(command.comm.encode()) > COMM_BYTES and command.shown_as:
-            yield f"{path}.as", f"the kernel keeps {COMM_BYTES} bytes of a name; this has {len(command.comm.encode())}"
-        if command.cgroup and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", command.cgroup):
-            yield f"{path}.cgroup", f"{command.cgroup!r}: use letters, digits and . _ -"
+        elif (long := len(command.shown_as.encode())) > COMM_BYTES:
+            yield f"{path}.as", f"the kernel keeps {COMM_BYTES} bytes of a name; this has {long}"
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", command.group):
+            yield f"{path}.cgroup", f"{command.group!r}: use letters, digits and . _ -"
+        elif command.group == OBSERVER or command.group.startswith(KERNEL_FILES):
+            yield f"{path}.cgroup", f"{command.group!r} is taken: by the daemon's group, or by the kernel for its files"
         if not command.cpus or not set(command.cpus) <= set(range(MAX_CPUS)):
             yield f"{path}.cpus", f"a laboratory has {MAX_CPUS} CPUs, which a scenario calls 0 and 1"
         if not -20 <= command.nice <= 19:
             yield f"{path}.nice", f"{command.nice} is not between -20 and 19"
-        for field, shown in (("as", command.shown_as), ("cgroup", command.cgroup)):
+        for field, shown in (("as", command.comm), ("cgroup", command.group)):
             if told := next((word for word in GIVEAWAYS if word in shown.lower()), None):
                 yield f"{path}.{field}", f"{shown!r} gives the answer away ({told!r}): use a name as real programs have"
     for (path, command), (_, other) in combinations(list(_each(scenario))[::-1], 2):
