@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,16 +51,24 @@ class Laboratory:
     """The group of one run; a context manager that ends all of it."""
 
     def __init__(self, mount: Path) -> None:
-        self.id = secrets.token_hex(4)
-        self.path = mount / f"{PREFIX}{self.id}"
+        self._mount = mount
         self._lock = -1
+        self._name("")
+
+    def _name(self, name: str) -> None:
+        self.id = name
+        self.path = self._mount / f"{PREFIX}{name}"
 
     def __enter__(self) -> Laboratory:
-        try:
-            self.path.mkdir()
-        except OSError as error:
-            raise RefusedError(f"{self.path}: {error.strerror}", "Run it as root") from error
-        self._lock = _locked(self.path)
+        while self._lock < 0:
+            self._name(secrets.token_hex(4))
+            try:
+                self.path.mkdir()
+            except OSError as error:
+                raise RefusedError(f"{self.path}: {error.strerror}", "Run it as root") from error
+            # Between the two lines another laboratory may take ours for remains; then it has it, and we make another.
+            with suppress(BlockingIOError, FileNotFoundError):
+                self._lock = _locked(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,14 +84,19 @@ class Laboratory:
         return path
 
 
-def remains(mount: Path) -> list[Path]:
-    """Groups whose laboratory is gone."""
-    found = []
+def end_remains(mount: Path) -> Iterator[tuple[str, int]]:
+    """End the groups whose laboratory is gone: their names, and how many processes were in each."""
     for path in sorted(mount.glob(f"{PREFIX}*")):
-        with suppress(OSError):  # it went meanwhile, or is held by who made it
-            os.close(_locked(path))
-            found.append(path)
-    return found
+        try:
+            held = _locked(path)  # until it is gone, so that nobody else ends it, too
+        except (BlockingIOError, FileNotFoundError):
+            continue
+        try:
+            count = len(pids(path))
+            end(path)
+        finally:
+            os.close(held)
+        yield path.name, count
 
 
 def pids(path: Path) -> list[int]:
@@ -149,6 +163,7 @@ def _locked(path: Path) -> int:
     held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.stat()  # a lock on a folder that was removed meanwhile is worth nothing
     except OSError:
         os.close(held)
         raise

@@ -54,10 +54,8 @@ class Settings:
 
 def clean_up(mount: Path, out: Output, progress: Progress) -> None:
     """End what laboratories left that did not end as they should."""
-    for group in cgroups.remains(mount):
-        count = len(cgroups.pids(group))
-        cgroups.end(group)
-        progress.say("remains", f"Ended what was left of {group.name}: {count} processes", "warn", processes=count)
+    for name, count in cgroups.end_remains(mount):
+        progress.say("remains", f"Ended what was left of {name}: {count} processes", "warn", processes=count)
     for folder in out.sweep():
         progress.say("remains", f"Removed {folder}", "warn")
 

@@ -43,8 +43,9 @@ def remnant(tmp_path: Path) -> Iterator[tuple[Path, list[int]]]:
         assert process.stdout is not None
         path = where / f"{cgroups.PREFIX}{process.stdout.readline().strip()}"
         try:
-            assert path not in cgroups.remains(where)  # it runs: nobody's remains
             left = cgroups.pids(path)
+            assert path.name not in dict(cgroups.end_remains(where))  # it runs: nobody's remains
+            assert cgroups.pids(path) == left
             process.send_signal(signal.SIGKILL)
             process.wait()
             yield path, left
@@ -53,25 +54,28 @@ def remnant(tmp_path: Path) -> Iterator[tuple[Path, list[int]]]:
             cgroups.end(path)
 
 
-@pytest.mark.parametrize("use_kill_file", [True, False], ids=["kill file", "signals"])
-def test_the_remains_of_a_killed_laboratory_are_found_and_ended(
-    remnant: tuple[Path, list[int]], use_kill_file: bool
-) -> None:
+def test_the_remains_of_a_killed_laboratory_are_found_and_ended(remnant: tuple[Path, list[int]]) -> None:
     path, left = remnant
     bystander = subprocess.Popen(["sleep", "600"])  # of the same name, and not of the laboratory
     try:
-        assert len(cgroups.pids(path)) >= 2  # the two that outlived it
-        assert path in cgroups.remains(path.parent)
+        assert dict(cgroups.end_remains(path.parent))[path.name] in (2, 3)  # the two, and the shell on its way out
 
-        cgroups.kill(path, use_kill_file)
-        cgroups.end(path)
-
-        assert (path.exists(), path in cgroups.remains(path.parent)) == (False, False)
-        assert [pid for pid in left if (seen := proc.read(pid)) is not None and seen.state != "Z"] == []
-        assert bystander.poll() is None
+        assert (path.exists(), living(left), bystander.poll()) == (False, [], None)
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_a_kernel_without_a_kill_file_ends_them_by_signals(remnant: tuple[Path, list[int]]) -> None:
+    path, left = remnant
+
+    cgroups.kill(path, use_kill_file=False)
+
+    assert (cgroups.pids(path), living(left)) == ([], [])
+
+
+def living(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if (seen := proc.read(pid)) is not None and seen.state != "Z"]
 
 
 def test_a_laboratory_ends_what_it_started_also_after_an_error(tmp_path: Path) -> None:

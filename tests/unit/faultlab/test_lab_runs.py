@@ -45,8 +45,7 @@ def begin(tmp_path: Path, url: str) -> Iterator[Any]:
     for process in begun:
         process.kill()
         process.communicate()
-    for group in cgroups.remains(mount()):
-        cgroups.end(group)
+    list(cgroups.end_remains(mount()))
 
 
 def injected(process: subprocess.Popen[str]) -> list[proc.Seen]:
