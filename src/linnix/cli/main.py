@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from linnix import __version__
-from linnix.cli import blame, doctor, model, rules, run, up
+from linnix.cli import blame, doctor, faultlab, model, rules, run, up
 from linnix.cli._errors import CommandError, ExitCode
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("doctor")(doctor.doctor)
 app.command("blame")(blame.blame)
 app.add_typer(model.app, name="model")
 app.add_typer(rules.app, name="rules")
+app.add_typer(faultlab.app, name="faultlab")
 
 
 def _print_version(wanted: bool) -> None:

@@ -27,10 +27,10 @@ def test_it_tells_its_version() -> None:
 def test_its_help_names_every_command() -> None:
     said = run("--help").stdout
 
-    assert [name for name in ("up", "run", "doctor", "model", "rules") if f" {name} " not in said] == []
+    assert [name for name in ("up", "run", "doctor", "model", "rules", "faultlab") if f" {name} " not in said] == []
 
 
-@pytest.mark.parametrize("command", ["up", "run", "doctor", "model", "rules"])
+@pytest.mark.parametrize("command", ["up", "run", "doctor", "model", "rules", "faultlab"])
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")
 

@@ -1,0 +1,165 @@
+"""`linnix faultlab`: check, list and run scenarios that break this host on purpose, in a small and known way.
+
+Refuses to run what it has not checked whole: one wrong file of a folder, and nothing starts. Invariant: what a run
+started is gone when the command ends, and what a killed one left is gone once the next has started.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from linnix.cli._errors import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from linnix.faultlab.plan import Plan
+
+app = typer.Typer(
+    name="faultlab",
+    help="Break this host on purpose, in a small and known way, and record what the daemon saw.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+Place = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE_OR_DIR]", help="A scenario, or a folder of them. [default: those that came with Linnix]"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of the laboratory as those of a command."""
+    from linnix.faultlab.errors import LabError, NoDaemonError
+
+    try:
+        yield
+    except LabError as error:
+        code = ExitCode.NO_DAEMON if isinstance(error, NoDaemonError) else ExitCode.FAILED
+        raise CommandError(str(error), error.advice, code) from error
+
+
+@app.command("check")
+def check(place: Place = None, as_json: AsJson = False) -> None:
+    """Check scenario files: what they may say, and what they must. Every file that is wrong is told, with its line."""
+    from linnix.faultlab import loading
+    from linnix.faultlab.errors import FormatError
+
+    good, wrong = [], []
+    with _told():
+        for path in loading.files(place or loading.COLLECTION):
+            try:
+                good.append(loading.load(path))
+            except FormatError as error:
+                wrong.append(str(error))
+        if not wrong:
+            good = loading.load_all(place or loading.COLLECTION)  # and no name is used twice
+    if as_json:
+        names = [{"file": str(each.path), "name": each.scenario.name, "digest": each.digest} for each in good]
+        print(json.dumps({"ok": not wrong, "scenarios": names, "errors": wrong}, indent=2))
+    else:
+        for line in wrong:
+            print(line)
+        print(f"{len(good)} of {len(good) + len(wrong)} files are good")
+    raise typer.Exit(ExitCode.FAILED if wrong else ExitCode.DONE)
+
+
+@app.command("list")
+def list_(place: Place = None, as_json: AsJson = False) -> None:
+    """List scenarios: class, who is the culprit, how strong and how long, and what it needs."""
+    from linnix.faultlab import loading
+    from linnix.insight.render import clean
+
+    with _told():
+        found = [each.scenario for each in loading.load_all(place or loading.COLLECTION)]
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        return
+    rows = [("NAME", "CLASS", "CULPRIT", "INTENSITY", "SECONDS", "NEEDS", "SEEDS")]
+    for each in found:
+        comm = next((command.comm for command in each.commands if command.name == each.culprit), "-")
+        strength = f"{each.intensity.low:g} to {each.intensity.high:g} {each.intensity.unit}"
+        needs = f"{each.needs.memory_mib} MiB, {each.needs.disk_mib} MiB of disk"
+        rows.append((each.name, each.cls, comm, strength, f"{each.seconds:g}", needs, " ".join(map(str, each.seeds))))
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(rows[0]))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@app.command("run")
+def run(
+    place: Annotated[Path, typer.Argument(metavar="FILE_OR_DIR", help="A scenario, or a folder of them.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the recordings go.")] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option("--seed", min=0, help="Only this seed; repeatable. [default: those of the file]"),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", metavar="URL", help="A daemon that runs. [default: start one for each run]"),
+    ] = None,
+    max_load: Annotated[
+        float | None, typer.Option("--max-load", min=0.0, help="Begin up to this load average. [default: 1.5 a core]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plans and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run scenarios on this host under the real daemon, and record what it saw beside the truth.
+
+    Needs root and cgroup2. What is complete in DIR is skipped, so a collection can be interrupted and gone on with.
+    """
+    from linnix.faultlab import loading, plan
+
+    with _told():
+        plans = plan.plans(loading.load_all(place), tuple(dict.fromkeys(seed or ())))
+        if dry_run:
+            import msgspec
+
+            print(msgspec.json.format(msgspec.json.encode(plans), indent=2).decode())
+            return
+        if out is None:
+            raise CommandError("--out is missing", "Say where the recordings go: --out DIR", ExitCode.USAGE)
+        code = _carry_out(plans, out, host, max_load, as_json)
+    raise typer.Exit(code)
+
+
+def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float | None, as_json: bool) -> ExitCode:
+    from linnix.cli._lab_progress import LabProgress
+    from linnix.cli._stack import Stop, StopRequested
+    from linnix.faultlab import cgroups, runner
+    from linnix.faultlab.errors import NoDaemonError, RefusedError, RunFailedError
+    from linnix.faultlab.recording import Output
+
+    mount = cgroups.require_mount()
+    failed = 0
+    with Stop.on_signals() as stop, LabProgress(as_json) as progress, Output(out) as output:
+        settings = runner.Settings(stop.pause, progress, host, max_load)
+        runner.clean_up(mount, output, progress)
+        try:
+            for at, each in enumerate(plans, start=1):
+                count = f"{at} of {len(plans)}"
+                try:
+                    if output.is_complete(each):
+                        progress.say("skipped", f"{each.run}: is complete ({count})", run=each.run)
+                        continue
+                    folder = runner.run(each, output, mount, settings)
+                    progress.say("done", f"{each.run}: recorded ({count})", "good", run=each.run, folder=str(folder))
+                except (RefusedError, RunFailedError) as error:  # the next one may be able to
+                    failed += 1
+                    advice = f". {error.advice}" if error.advice else ""
+                    progress.say("failed", f"{each.run}: {error}{advice} ({count})", "bad", run=each.run)
+                except NoDaemonError as error:
+                    raise NoDaemonError(f"{each.run}: {error}", error.advice) from error
+        except StopRequested:
+            progress.say("interrupted", "Interrupted: all that was started has been ended", "warn")
+            return ExitCode.INTERRUPTED
+    return ExitCode.FAILED if failed else ExitCode.DONE

@@ -1,0 +1,39 @@
+"""What can go wrong in the laboratory, told to a person.
+
+Owns the words' shape: what failed, on which input, and what to do about it. Refuses exit codes and printing: those are
+the command's. Every error that is meant for a person is a ``LabError``.
+"""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """What failed, on which input; ``advice`` says what to do about it."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class FormatError(LabError):
+    """A scenario file that does not say what a scenario file must say: ``FILE:LINE: what``."""
+
+
+class RefusedError(LabError):
+    """A run that could harm this host, or that this host cannot carry; ``passes`` where waiting may help."""
+
+    passes = False
+
+
+class TooBusyError(RefusedError):
+    """A run on a host on which too much else runs."""
+
+    passes = True
+
+
+class RunFailedError(LabError):
+    """A run that began and is worth nothing: its command did not run, or went beyond what it may use."""
+
+
+class NoDaemonError(LabError):
+    """No daemon answers, so nothing can be recorded."""

@@ -1,0 +1,208 @@
+"""One run, from the guards to the renamed folder.
+
+Owns the order of things. Refuses signals and printing: it is given a ``pause`` that raises when somebody wants it to
+end, and something to tell progress to. Invariant: however it is left, all that it started has ended, since each thing
+is started within the block that ends it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from linnix.faultlab import cgroups, commands, guards, observer, truth
+from linnix.faultlab.commands import Prepared, Started
+from linnix.faultlab.errors import NoDaemonError, RunFailedError
+from linnix.faultlab.observer import Observer
+from linnix.faultlab.plan import Plan
+from linnix.faultlab.recording import FactsLine, Output, Part
+from linnix.faultlab.scenario import OBSERVER
+from linnix.faultlab.trees import Trees
+
+_LOOK_EVERY_S = 0.25
+# So long it waits for the load to fall: a minute's average of a run before it is gone by then.
+LOAD_PATIENCE_S = 180.0
+_MISSED_TICKS = 5
+
+
+class Progress(Protocol):
+    """What hears of a run."""
+
+    def say(self, event: str, text: str, mood: str = "", **fields: object) -> None:
+        """Something happened."""
+
+    def moving(self, text: str, done_s: float, total_s: float) -> None:
+        """Time passes; called a few times a second."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all runs. ``pause`` waits, or raises what ends the run."""
+
+    pause: Callable[[float], None]
+    progress: Progress
+    host: str | None = None
+    max_load: float | None = None
+    load_patience_s: float = LOAD_PATIENCE_S
+
+
+def clean_up(mount: Path, out: Output, progress: Progress) -> None:
+    """End what laboratories left that did not end as they should."""
+    for name, count in cgroups.end_remains(mount):
+        progress.say("remains", f"Ended what was left of {name}: {count} processes", "warn", processes=count)
+    for folder in out.sweep():
+        progress.say("remains", f"Removed {folder}", "warn")
+
+
+def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
+    """Carry out a plan; the folder of the complete run. Raises LabError, and what ``pause`` raises."""
+    admitted = _admit(plan, out, settings)
+    with ExitStack() as stack:
+        laboratory = stack.enter_context(cgroups.Laboratory(mount))
+        part = stack.enter_context(out.begin(plan, laboratory.id))
+        prepared = commands.prepare(plan, part.work)
+        watching = stack.enter_context(_observer(laboratory, part, settings))
+        going = _Run(plan, part, laboratory, watching, settings, prepared)
+        stack.callback(going.end)  # before the daemon, and before the folder goes that they write to
+        going.carry_out(out.path)
+        part.write("truth.json", going.truth(str(mount)))
+        part.write("alerts.json", going.alerts())
+        daemon = {"url": watching.url, "own": settings.host is None, "status": watching.status()}
+        part.write("meta.json", truth.meta(plan, admitted, daemon, going.ticks, going.events_problem))
+        return part.complete()
+
+
+def _admit(plan: Plan, out: Output, settings: Settings) -> guards.Host:
+    patience = settings.load_patience_s
+    deadline, said = time.monotonic() + patience, False
+    while True:
+        host = guards.read_host(out.path)
+        reasons = guards.refusals(host, plan.scenario.needs, settings.max_load)
+        if not reasons:
+            return host
+        left = deadline - time.monotonic()
+        if not reasons[0].passes or left <= 0:
+            raise reasons[0]
+        if not said:
+            said = True
+            settings.progress.say("waiting", f"{plan.run}: waiting, {reasons[0]}", "warn", run=plan.run)
+        settings.progress.moving(f"{plan.run}: waiting for a lower load", patience - left, patience)
+        settings.pause(min(1.0, left))
+
+
+def _observer(laboratory: cgroups.Laboratory, part: Part, settings: Settings) -> AbstractContextManager[Observer]:
+    if settings.host is not None:
+        return observer.running(settings.host, settings.pause)
+    return observer.own(laboratory.group(OBSERVER), part.work, settings.pause)
+
+
+@dataclass
+class _Run:
+    plan: Plan
+    part: Part
+    laboratory: cgroups.Laboratory
+    observer: Observer
+    settings: Settings
+    waiting: list[Prepared]
+    started: list[Started] = field(default_factory=list)
+    trees: Trees = field(default_factory=Trees)
+    ticks: dict[str, int] = field(default_factory=dict)
+    events_problem: str = ""
+    _spans: dict[str, truth.Span] = field(default_factory=dict)
+    _missed: int = 0
+
+    def carry_out(self, out: Path) -> None:
+        """Every phase, one after the other."""
+        groups = {self._group(prepared): prepared.launch.command.name for prepared in self.waiting[::-1]}
+        watch = guards.Watch(self.plan.scenario.needs, list(groups), self.part.work / "data", out)
+        self._clocks = truth.clocks()
+        self._began = time.monotonic()
+        self._next_tick = 0.0
+        for phase in self.plan.phases:
+            if phase.stop_s == phase.start_s:
+                continue
+            self.settings.progress.say("phase", f"{self.plan.run}: {phase.name}", phase=phase.name, run=self.plan.run)
+            start = time.time()
+            with ExitStack() as stack:
+                if phase is self.plan.injection:
+                    events = stack.enter_context(self.observer.events(self.part.event))
+                while (now := time.monotonic() - self._began) < phase.stop_s:
+                    self._step(now, phase.name, watch, groups)
+                    due = min(self._next_tick, phase.stop_s, now + _LOOK_EVERY_S)
+                    self.settings.pause(max(due - (time.monotonic() - self._began), 0.0))
+                if phase is self.plan.injection:
+                    self._end_commands()
+            if phase is self.plan.injection:
+                self.events_problem = events.problem
+            self._spans[phase.name] = truth.Span(start, time.time())
+        self.end()
+
+    def end(self) -> None:
+        """End every command; done twice it does nothing."""
+        self._end(self.started)
+
+    def _step(self, now: float, phase: str, watch: guards.Watch, groups: dict[Path, str]) -> None:
+        while self.waiting and self.waiting[0].launch.start_s <= now:
+            self._start(self.waiting.pop(0))
+        self.trees.look(groups)
+        for each in self.started:
+            commands.look(each, self.part.work)
+        watch.look()
+        if now >= self._next_tick:
+            self._next_tick = now + self.plan.scenario.tick_s
+            self._tick(phase)
+        self.settings.progress.moving(f"{self.plan.run}: {phase}", now, self.plan.scenario.seconds)
+
+    def _start(self, prepared: Prepared) -> None:
+        told = commands.environment(self.plan, self.part.work / "data")
+        limit = self.plan.scenario.needs.disk_mib * guards.MIB
+        started = commands.start(prepared, self._group(prepared), told, self.part.work, limit)
+        self.started.append(started)
+        self.trees.add(started)
+
+    def _tick(self, phase: str) -> None:
+        asked = time.time()
+        status, body = self.observer.get("/facts")
+        if status == 200:
+            self._missed = 0
+            line = FactsLine(asked, time.time(), phase, status, facts=msgspec.Raw(body))
+        else:
+            self._missed += 1
+            line = FactsLine(asked, time.time(), phase, status, error=body.decode(errors="replace"))
+        self.part.tick(line)
+        self.ticks[phase] = self.ticks.get(phase, 0) + (status == 200)
+        if self._missed == _MISSED_TICKS:
+            raise NoDaemonError(f"{self.observer.url}/facts: no answer {_MISSED_TICKS} times in a row", line.error)
+
+    def _end_commands(self) -> None:
+        if late := [each.launch.command.name for each in self.waiting if not each.launch.decoy]:
+            raise RunFailedError(f"{', '.join(late)}: never started, this host was too slow for the plan")
+        self._end([each for each in self.started if not each.prepared.launch.decoy])
+
+    def _end(self, ending: list[Started]) -> None:
+        for group in {each.group for each in ending}:
+            cgroups.kill(group)
+        for each in ending:
+            commands.reap(each)
+
+    def _group(self, prepared: Prepared) -> Path:
+        return self.laboratory.group(prepared.launch.command.group)
+
+    def truth(self, mount: str) -> truth.Truth:
+        """What happened; only once it is over."""
+        self.trees.hear(self.part.events())
+        self.trees.read(self.part.facts())
+        return truth.of(self.plan, self._clocks, self._spans, self.started, self.trees, mount)
+
+    def alerts(self) -> bytes:
+        """The open alerts, as the daemon tells them."""
+        status, body = self.observer.get("/alerts")
+        if status != 200:
+            raise NoDaemonError(f"{self.observer.url}/alerts answers with status {status}")
+        return body

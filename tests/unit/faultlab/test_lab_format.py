@@ -1,0 +1,141 @@
+"""Scenario files: what is wrong is told with file, line and the nearest valid name."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from lab_make import SMALL, text
+
+from linnix.faultlab import loading
+from linnix.faultlab.errors import FormatError
+from linnix.faultlab.scenario import GIVEAWAYS, Command, Intensity, Needs
+from linnix.insight.classes import CLASSES
+
+
+def wrong(source: str) -> str:
+    with pytest.raises(FormatError) as error:
+        loading.parse(source, "x.yaml")
+    return str(error.value)
+
+
+def test_a_scenario_is_what_its_file_says() -> None:
+    found = loading.parse(SMALL, "x.yaml")
+
+    assert found.commands == (Command(name="worker", shown_as="renderd", argv=("sleep", "60")),)
+    assert found.decoys == (Command(name="other", shown_as="maild", argv=("sleep", "60")),)
+    assert (found.name, found.cls, found.culprit, found.seeds) == ("small", "cpu_spin", "worker", (1, 2))
+    assert (found.intensity, found.needs) == (Intensity(10, 20, "percent"), Needs(512, 64, 200))
+    assert (found.warm_up_s, found.injection_s, found.recovery_s, found.tick_s, found.seconds) == (2, 4, 2, 2, 8)
+    assert [command.group for command in (*found.commands, *found.decoys)] == ["renderd", "maild"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("warm_up_s: 2", "warmup_s: 2", "x.yaml:14: warmup_s: unknown field, did you mean 'warm_up_s'?"),
+        ("    as: renderd", "    sa: renderd", "x.yaml:8: commands[0].sa: unknown field, did you mean 'as'?"),
+        ("{from: 10,", "{form: 10,", "x.yaml:5: intensity.form: unknown field, did you mean 'from'?"),
+        ("recovery_s: 2", "zzz: 2", "x.yaml:16: zzz: unknown field, valid are name, class, description, "),
+        ("class: cpu_spin", "class: cpu_spinn", "x.yaml:2: class: unknown class 'cpu_spinn', did you mean 'cpu_spin'?"),
+        ("class: cpu_spin", "class: unknown", "x.yaml:2: class: a laboratory knows what it injects"),
+        ("class: cpu_spin\n", "", "x.yaml:1: field 'class' is missing"),
+        ("  - name: worker\n    as", "  - as", "x.yaml:7: commands[0]: field 'name' is missing"),
+        ("injection_s: 4", "injection_s: soon", "x.yaml:15: injection_s: expected 'float', got 'str'"),
+        ("injection_s: 4", "injection_s: 0", "x.yaml:15: injection_s: 0 is not between 1 and 3600"),
+        ("seeds: [1, 2]", "seeds: [1, 1]", "x.yaml:17: seeds: name at least one seed, each once, none negative"),
+        ("culprit: worker", "culprit: wroker", "x.yaml:4: culprit: 'wroker' is none of the commands (worker)"),
+        ("culprit: worker\n", "", "x.yaml:2: class: class 'cpu_spin' needs a culprit"),
+        ("class: cpu_spin", "class: normal", "x.yaml:4: culprit: nothing is wrong in class 'normal'"),
+        ("{from: 10,", "{from: 30,", "x.yaml:5: intensity.from: 30 is above 'to' (20)"),
+        ("as: renderd", "as: cpu-spinner", "x.yaml:8: commands[0].as: 'cpu-spinner' gives the answer away ('spin')"),
+        ("as: maild", "as: a/b", "x.yaml:12: decoys[0].as: a name cannot be a path"),
+        (
+            "as: maild",
+            "as: a-name-too-long-",
+            "x.yaml:12: decoys[0].as: the kernel keeps 15 bytes of a name; this has 16",
+        ),
+        ("as: maild", "as: renderd", "x.yaml:11: decoys[0]: decoy 'other' shares the control group 'renderd'"),
+        ("name: other", "name: worker", "x.yaml:11: decoys[0].name: there are two commands called 'worker'"),
+        ("as: maild", "cgroup: observer", "x.yaml:12: decoys[0].cgroup: 'observer' is taken: by the daemon's group"),
+        ("as: maild", "cgroup: cpu.stat", "x.yaml:12: decoys[0].cgroup: 'cpu.stat' is taken"),
+        ("as: maild", "cgroup: a/b", "x.yaml:12: decoys[0].cgroup: 'a/b': use letters, digits and . _ -"),
+        (
+            "as: maild\n    argv: [sleep",
+            "argv: [stress-ng",
+            "x.yaml:11: decoys[0].as: 'stress-ng' gives the answer",
+        ),
+        ("to: 20,", "to: .inf,", "x.yaml:5: intensity.to: inf is no number to draw"),
+        ("to: 20, unit: percent}", "to: 20.5, unit: percent, whole: yes}", "x.yaml:5: intensity.to: 20.5 is not whole"),
+        ("seeds: [1, 2]", "seeds: &x [*x]", "x.yaml:1: what refers to itself has no end"),
+        ("recovery_s: 2", "1: 2", "x.yaml:16: the name of a field is a word"),
+        ("recovery_s: 2", "? [a]\n: 2", "x.yaml:16: the name of a field is a word"),
+        ("as: maild", "cpus: [2]", "x.yaml:12: decoys[0].cpus: a laboratory has 2 CPUs"),
+        ("as: maild", "nice: 20", "x.yaml:12: decoys[0].nice: 20 is not between -20 and 19"),
+        ("as: maild", "start_s: 8", "x.yaml:12: decoys[0].start_s: 8 is not between 0 and the 8 s"),
+        ("as: maild", "script: ls", "x.yaml:11: decoys[0]: command 'other' needs either argv or script"),
+        ("recovery_s: 2", "needs: {memory_mib: 4097}", "x.yaml:16: needs.memory_mib: 4097 is not between 1 and 4096"),
+        ("recovery_s: 2", "needs: {disk_mib: 2049}", "x.yaml:16: needs.disk_mib: 2049 is not between 1 and 2048"),
+        ("recovery_s: 2", "name: again", "x.yaml:16: 'name' is written twice"),
+        ("recovery_s: 2", "a: [", "x.yaml:18: "),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(old: str, new: str, told: str) -> None:
+    assert wrong(text((old, new)))[: len(told)] == told
+
+
+@pytest.mark.parametrize("source", ["", "- a\n- b\n", "name\n"])
+def test_what_is_no_mapping_is_told(source: str) -> None:
+    assert wrong(source) == "x.yaml:1: a scenario is a mapping of fields"
+
+
+def test_an_unknown_interpreter_is_told_with_the_nearest() -> None:
+    script = ('argv: [sleep, "60"]\ndecoys', "script: x\n    with: python\ndecoys")
+
+    assert wrong(text(script)) == "x.yaml:10: commands[0].with: unknown interpreter 'python', did you mean 'python3'?"
+
+
+def test_a_folder_must_not_use_a_name_twice(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(SMALL)
+
+    with pytest.raises(FormatError) as error:
+        loading.load_all(tmp_path)
+
+    assert str(error.value) == f"{tmp_path}/b.yaml: the name 'small' is that of {tmp_path}/a.yaml, too"
+
+
+def test_a_file_that_is_not_there_and_one_that_is_no_text_are_told(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_bytes(b"name: \xff\n")
+
+    for name, told in (("a.yaml", "No such file or directory"), ("b.yaml", "not UTF-8 at byte 6")):
+        with pytest.raises(FormatError) as error:
+            loading.load(tmp_path / name)
+        assert str(error.value) == f"{tmp_path / name}: {told}"
+
+
+COLLECTION = loading.load_all(loading.COLLECTION)
+
+
+def test_the_collection_has_most_classes_and_look_alikes() -> None:
+    classes = [each.scenario.cls for each in COLLECTION]
+
+    assert set(CLASSES) - set(classes) == {
+        *("cgroup_throttle", "oom_risk", "oom_kill", "swap_thrash", "disk_full"),
+        "unknown",
+    }
+    assert classes.count("normal") == 3
+
+
+@pytest.mark.parametrize("each", COLLECTION, ids=lambda each: each.scenario.name)
+def test_every_scenario_has_scripts_that_parse_and_names_of_real_programs(each: loading.Loaded) -> None:
+    for command in (*each.scenario.commands, *each.scenario.decoys):
+        if command.script and command.interpreter == "python3":
+            compile(command.script, command.name, "exec")
+        elif command.script:
+            done = subprocess.run(["sh", "-n"], input=command.script, text=True, capture_output=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+        seen = f"{command.comm} {command.group}".lower()
+        assert [word for word in GIVEAWAYS if word in seen] == []
+    assert each.path.stem == each.scenario.name
