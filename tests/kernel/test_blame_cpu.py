@@ -31,6 +31,9 @@ from support.waiters import (
     waiters,
 )
 
+#: A run of ten seconds that others disturbed is made again, up to three times, each after half a minute of waiting.
+pytestmark = pytest.mark.timeout(300)
+
 #: The promises, in percent.
 PINNED, FREE, TASKS = 3.0, 5.0, 3.0
 
