@@ -67,7 +67,7 @@ def opened(make: Callable[[], Latency]) -> Iterator[Latency]:
 def of(instrument: Latency, cgroup: int) -> tuple[int, int]:
     """Count and sum in ns of one cgroup so far."""
     reading = instrument.collect(time.monotonic_ns() + READ_NS * 2)
-    instrument._read_ns = instrument.due_ns = 0
+    instrument._read_ns = instrument._judged_ns = instrument.due_ns = 0
     assert reading is not None
     rows = reading.rows[reading.rows["cgroup_id"] == cgroup]
     return (int(rows["counts"].sum()), int(rows["sum_ns"].sum()))
