@@ -1,9 +1,9 @@
 """For tests that count what the kernel tells when it frees a task: a sandbox may not tell all of it.
 
-Tasks are freed in softirqs, in the time of whoever runs. A kernel that hides some tasks from BPF seems to run no program
-in their time either: once twenty accounts in a row never came. That cause is inferred, unlike that of hidden switches,
-which the kernel's own count shows (test_latency). What is missing for that reason
-is tried again, and nothing else is: an account too many, or a wrong one, fails at once.
+Tasks are freed in softirqs, in the time of whoever runs. A kernel that hides some tasks from BPF seems to run no
+program in their time either: once twenty accounts in a row never came. That cause is inferred, unlike that of hidden
+switches, which the kernel's own count shows (test_latency). What is missing is tried again, and nothing else is: an
+account too many, or a wrong one, fails at once.
 """
 
 from __future__ import annotations
