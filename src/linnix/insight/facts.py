@@ -36,6 +36,28 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     mem_pct: float
     load_avg: tuple[float, float, float]
     uptime_s: float
+    # Rates are of the last second; None where this host does not tell, or not yet.
+    mem_available_bytes: int | None = None
+    user_pct: float | None = None  # of all cores, as the next three
+    system_pct: float | None = None
+    iowait_pct: float | None = None
+    steal_pct: float | None = None
+    unaccounted_cpu_pct: float | None = None  # of all cores: busy, but in the account of no process
+    blocked: int | None = None  # tasks in uninterruptible sleep (/proc/stat procs_blocked)
+    swap_in_bytes_per_s: float | None = None
+    swap_out_bytes_per_s: float | None = None
+    reclaimed_bytes_per_s: float | None = None  # by those who wanted memory themselves: direct reclaim
+    refaulted_bytes_per_s: float | None = None  # dropped from the page cache, and read again
+    major_faults_per_s: float | None = None
+    disk: str | None = None  # the busiest whole disk, of which the next is told
+    disk_busy_pct: float | None = None
+    disk_read_bytes_per_s: float | None = None  # all whole disks
+    disk_write_bytes_per_s: float | None = None
+    net_rx_bytes_per_s: float | None = None  # all interfaces but loopback
+    net_tx_bytes_per_s: float | None = None
+    runqueue_p99_us: float | None = None  # latencies of the last ten seconds
+    block_io_p99_us: float | None = None
+    measures_blame: tuple[str, ...] = ()  # cpu io memory: who waits for whom is being measured
 
 
 class Pressure(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +107,43 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     pod: str | None = None  # namespace/name
     tags: tuple[str, ...] = ()
     own: bool = False  # one of Linnix's own processes: listed and marked, never hidden
+    kernel_thread: bool = False
+    # None: not told by this sight or this kernel, or not yet. Rates are of the last second, but where it says of
+    # ``Activity.window_s``.
+    cpu_user_pct: float | None = None  # of one core, as the next two, all threads: 250 is legal
+    cpu_system_pct: float | None = None
+    run_delay_pct: float | None = None  # runnable, but not running
+    voluntary_switches_per_s: float | None = None
+    involuntary_switches_per_s: float | None = None
+    minor_faults_per_s: float | None = None
+    major_faults_per_s: float | None = None
+    read_bytes_per_s: float | None = None  # from block devices
+    write_bytes_per_s: float | None = None  # to them, counted when a page is dirtied
+    rss_anon_bytes: int | None = None
+    rss_shmem_bytes: int | None = None
+    swap_bytes: int | None = None
+    open_files: int | None = None
+    oom_score: int | None = None
+    nice: int | None = None
+    children: int = 0  # living ones
+    descendants: int = 0  # living ones, children included
+    zombies: int = 0  # dead children that it has not reaped
+    subtree_cpu_pct: float = 0.0  # with all living descendants
+    child_exits_per_s: float = 0.0  # over Activity.window_s, as the next two
+    failed_children_per_s: float = 0.0  # ended by a code other than 0 or a signal
+    child_execs_per_s: float = 0.0  # programs that its children ran
+    tx_bytes_per_s: float | None = None  # through sockets of IP, loopback included
+    rx_bytes_per_s: float | None = None
+    tx_calls_per_s: float | None = None
+    rx_calls_per_s: float | None = None
+    connects_per_s: float | None = None  # TCP connections that it opened or that it was connected to by
+    tcp_failures_per_s: float | None = None  # retransmits, resets and failed connections, over Activity.window_s
+    # Where its threads were found, over Activity.window_s of looks: percent of its threads and looks.
+    lock_wait_pct: float | None = None  # waiting for one and the same lock (a futex, or a lock of a file)
+    lock_waiters: int | None = None  # most threads at once, of it or of others, that waited for that lock
+    sync_pct: float | None = None  # percent of the looks that found one of its threads in fsync or the like
+    stuck_s: float | None = None  # for how long a thread of it has been in uninterruptible sleep without a break
+    stuck_in: str | None = None  # the kernel's function that it sleeps in
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,18 +169,64 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None = None
     since: float = 0.0
     message: str = ""
-    evidence: dict[str, float] = {}
+    evidence: dict[str, float] = {}  # the first is what was held against ``threshold``
+    resource: str | None = None  # cpu memory io disk network processes files locks
+    score: float = 0.0  # 0..1: how likely this is a cause, and worth looking at first; see docs/findings.md
+    victims: tuple[str, ...] = ()  # ids of processes that suffer from it, as far as that was measured
+    explains: tuple[str, ...] = ()  # ids of findings that are its symptoms
 
 
 class Blame(msgspec.Struct, frozen=True, kw_only=True):
-    """Measured: ``victim`` waited while ``offender`` ran."""
+    """``victim`` waited because of ``offender``, over the last ten seconds."""
 
     id: str  # B1 …
     resource: str
     victim: str
-    offender: str
+    offender: str  # for ``own_quota`` and ``own_threads`` the victim itself
     task_ms: float
-    share: float
+    share: float  # of the victim's stall
+    kind: str = "measured"  # measured inferred own_quota own_threads
+    stall_ms: float = 0.0
+    window_s: float = 10.0
+    same_cgroup: bool | None = None
+
+
+class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
+    """A mounted file system that is nearly full, or filling."""
+
+    id: str  # D1 …
+    mount: str
+    used_pct: float
+    available_bytes: int
+    inodes_used_pct: float | None = None
+    fill_bytes_per_s: float = 0.0  # over the last ten seconds or more; negative when it empties
+    writers: tuple[str, ...] = ()  # ids of processes that write most to block devices now: inferred
+
+
+class OomKill(msgspec.Struct, frozen=True, kw_only=True):
+    """The kernel killed ``comm`` for memory. ``process`` and ``largest`` are ids where the facts name them."""
+
+    id: str  # K1 …
+    pid: int
+    comm: str
+    age_s: float
+    rss_bytes: int
+    process: str | None = None
+    parent: str | None = None  # who had started it, if that still lives
+    largest: str | None = None  # who grew most before; may be the victim's parent's next child
+    cgroup: str | None = None
+    limit: str = "host"  # host or cgroup: whose memory was used up
+
+
+class Unusual(msgspec.Struct, frozen=True, kw_only=True):
+    """A series that is far from what is usual on this host."""
+
+    id: str  # U1 …
+    series: str
+    value: float
+    typical: float  # its median here
+    spread: float  # what it usually strays from that: 1.4826 times the median deviation
+    score: float  # how many spreads away
 
 
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +253,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...] = ()
     findings: tuple[Finding, ...] = ()
     blame: tuple[Blame, ...] = ()
+    filesystems: tuple[Filesystem, ...] = ()
+    oom_kills: tuple[OomKill, ...] = ()  # of the last ten minutes
+    unusual: tuple[Unusual, ...] = ()
     trends: tuple[Trend, ...] = ()
     processes_total: int = 0
     degraded: tuple[str, ...] = ()

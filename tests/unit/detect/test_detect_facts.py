@@ -202,7 +202,7 @@ def test_a_finding_is_told_with_its_class_beginning_and_evidence() -> None:
             evidence={"a": 1.0, "b": 2.0},
         ),
     )
-    assert list(built.findings[0].evidence) == ["a", "b"]
+    assert list(built.findings[0].evidence) == ["b", "a"]  # the first is what was held against the threshold
 
 
 def test_a_culprit_that_the_table_has_forgotten_is_not_referred_to() -> None:

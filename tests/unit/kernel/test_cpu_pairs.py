@@ -91,6 +91,20 @@ def test_cpus_count_by_the_time_in_which_the_group_was_not_idle_there() -> None:
     ]
 
 
+def test_who_runs_on_and_was_not_told_yet_counts_too() -> None:
+    pairs = np.concatenate(
+        [
+            pair(CGROUP, 1, 8, cpu=0, victim_cgroup=20, offender_cgroup=30, stall_ns=100 * MS),
+            pair(CGROUP | RAN, 1, cpu=0, victim_cgroup=20, stall_ns=300 * MS),
+            # 350 ms of this were told of last time
+            pair(CGROUP | RAN, 1, cpu=1, victim_cgroup=20, stall_ns=450 * MS),
+        ]
+    )
+    running = {(CGROUP | RAN, 20, 1): 300 * MS - 350 * MS, (CGROUP | RAN, 20, 0): 200 * MS}
+
+    assert told(make_rows(pairs, PARENTS, WINDOW_NS, running)) == [(CGROUP_LEVEL, 0, 0, 20, 8, 30, 0, 60 * MS)]
+
+
 def test_what_runs_or_sleeps_below_a_group_counts_for_it() -> None:
     pairs = np.concatenate(
         [

@@ -27,6 +27,7 @@ from linnix.cognitod.detect.view import NS, Detector, Held, Hit, View
 from linnix.cognitod.events import EXEC_TEXT, Array
 from linnix.cognitod.model import Activity, Finding, Home, Rows, Snapshot, text
 from linnix.insight.classes import SEVERITIES
+from linnix.insight.facts import Facts
 
 #: Open findings kept; a rule that finds something in every process of a large host must not grow without end.
 MAX_OPEN = 1024
@@ -85,19 +86,21 @@ class Engine:
         now_ns: int,
         texts: Array = _NO_TEXTS,
         home_of: HomeOf = _nowhere,
+        known: Facts | None = None,
     ) -> list[Finding]:
         """Take one step: after batches of events, after a sample, or both. Returns what a detector found in this step;
         what was found before and is still open is in ``open_findings``.
 
         ``events`` and ``texts`` are those since the last step. ``snapshot.ts_ns`` tells a new sample: usage is judged
-        once for each. ``home_of`` is asked of offenders only, and only for rules whose scope needs it.
+        once for each, and ``known`` comes with it: its facts, without findings. ``home_of`` is asked of offenders only,
+        and only for rules whose scope needs it.
         """
         self._recent.extend(events)
         sampled = snapshot.ts_ns != self._sampled_ns
         if sampled:
             self._sample_gap_ns = max(snapshot.ts_ns - self._sampled_ns, 0) if self._sampled_ns >= 0 else 0
             self._sampled_ns = snapshot.ts_ns
-        view = View(events, texts, rows, snapshot, activity, now_ns, self._recent)
+        view = View(events, texts, rows, snapshot, activity, now_ns, self._recent, known)
         if sampled:
             self._close_exited(view.living)
         found: list[Finding] = []

@@ -204,7 +204,7 @@ def _finding(finding: Finding, number: int, ids: Mapping[tuple[int, int], str]) 
         process=who,
         since=finding.timestamp,
         message=finding.message,
-        evidence=dict(sorted(finding.evidence.items())),
+        evidence=dict(finding.evidence),
     )
 
 

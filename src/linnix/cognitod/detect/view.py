@@ -17,6 +17,7 @@ from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.events import Array
 from linnix.cognitod.model import Activity, Rows, Snapshot
+from linnix.insight.facts import Facts
 
 NS = 1_000_000_000
 MIB = 1024 * 1024
@@ -33,6 +34,7 @@ class View:
     activity: Activity
     now_ns: int
     recent: Recent
+    known: Facts | None = None  # what is known of the moment of the snapshot, without findings; only with a new sample
 
     @cached_property
     def living(self) -> Rows:

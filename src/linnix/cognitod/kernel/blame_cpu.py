@@ -25,7 +25,7 @@ import numpy as np
 from linnix.cognitod import records
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel import preflight
-from linnix.cognitod.kernel.cpu_pairs import KEY, PAIR, SUM, make_rows
+from linnix.cognitod.kernel.cpu_pairs import CGROUP, KEY, PAIR, RAN, SUM, Running, make_rows
 from linnix.cognitod.kernel.errors import KernelError
 from linnix.cognitod.kernel.libbpf import Library, Object
 from linnix.cognitod.kernel.probes import OPTIONAL, bpf_reason, map_array
@@ -100,6 +100,7 @@ class BlameCpu:
         self._epoch = 0
         self._counts: dict[str, int] = {}
         self._last_ns = self._began_ns = 0
+        self._ahead: Running = {}  # run time that a reading told of a slice that went on
 
     def state(self) -> ProbeState:
         """Its line in the table of probes."""
@@ -178,6 +179,7 @@ class BlameCpu:
         found.read_hash(found.map_fd("slot_of"), np.dtype("<u8"), np.dtype("<u4"), take=True)
         control["active"] = control["nr_slots"] = control["nr_pairs"] = 0
         self._counts = dict.fromkeys(_COUNTS, 0)
+        self._ahead = {}
         self._epoch += 1
         self._last_ns = time.monotonic_ns()
         control["begin_mono_ns"] = self._last_ns
@@ -198,10 +200,11 @@ class BlameCpu:
         found = self._object
         if found is None or self._state.state != "on":
             return None
-        pairs, counts = self._take(found)
-        parents = self._parents(found)
+        pairs, counts, on_cpus = self._take(found)
+        parents, cgroups = self._groups(found)
+        running = self._take_running(on_cpus, now_ns, cgroups)
         begin_ns, self._last_ns = self._last_ns, now_ns
-        rows = make_rows(pairs, parents, now_ns - begin_ns)
+        rows = make_rows(pairs, parents, now_ns - begin_ns, running)
         self._refresh(found, now_ns)
         if len(parents) >= _SLOTS_FULL and now_ns - int(self._control[0]["begin_mono_ns"]) > _EPOCH_NS:
             self._begin(found)
@@ -215,11 +218,14 @@ class BlameCpu:
             lost_ns=counts["untold_ns"] + counts["unmatched_ns"],
         )
 
-    def _take(self, found: Object) -> tuple[Array, dict[str, int]]:
-        """Everything that the programs added up since the last call: dtype PAIR, and what they counted."""
+    def _take(self, found: Object) -> tuple[Array, dict[str, int], Array]:
+        """Everything that the programs added up since the last call: dtype PAIR, what they counted, and the lanes as
+        they were: what ends from then on will be told next time.
+        """
         control = self._control[0]
         buffer = int(control["active"])
         control["active"] = 1 - buffer
+        on_cpus = self._lanes.copy()
         counts = self._count()
         time.sleep(_SETTLE_S)
         near = self._near[:, buffer].reshape(-1)
@@ -231,7 +237,25 @@ class BlameCpu:
         places = far.view(np.uint8).reshape(len(far), PAIR.itemsize)  # a PAIR is a KEY and then a SUM
         places[:, : KEY.itemsize] = keys.view(np.uint8).reshape(len(far), KEY.itemsize)
         places[:, KEY.itemsize :] = sums.view(np.uint8).reshape(len(far), SUM.itemsize)
-        return records.join((near, far)), counts
+        return records.join((near, far)), counts, on_cpus
+
+    def _take_running(self, lanes: Array, now_ns: int, cgroups: Mapping[int, int]) -> Running:
+        """What those who are on a CPU now have run there since their last switch, which is told when they leave it. Of
+        what an earlier call told already it is taken off again.
+
+        Without this the CPU of somebody who runs on undisturbed would count for nothing in the average of their group,
+        and for too much afterwards.
+        """
+        before, self._ahead = self._ahead, {}
+        control = self._control[0]
+        at_work = (lanes["epoch"] == self._epoch) & ((lanes["slot"] | lanes["many"]) > 0)
+        for cpu in np.flatnonzero(at_work).tolist():
+            lane = lanes[cpu]
+            elapsed_ns = int(lane["begin"]) + now_ns - int(control["begin_mono_ns"]) - int(lane["since"])
+            for what, victim in ((CGROUP | RAN, cgroups.get(int(lane["slot"]), 0)), (RAN, int(lane["many"]))):
+                if victim and elapsed_ns > 0:
+                    self._ahead[what, victim, cpu] = elapsed_ns
+        return {key: self._ahead.get(key, 0) - before.get(key, 0) for key in self._ahead | before}
 
     def _count(self) -> dict[str, int]:
         lanes = self._lanes[self._lanes["epoch"] == self._epoch]
@@ -240,18 +264,14 @@ class BlameCpu:
         self._counts = counts
         return new
 
-    def _parents(self, found: Object) -> dict[int, int]:
-        """The control group above each that is known, 0 for none."""
+    def _groups(self, found: Object) -> tuple[dict[int, int], dict[int, int]]:
+        """The control group above each that is known, 0 for none; and whose each slot is."""
         _, known = found.read_hash(found.map_fd("slot_of"), np.dtype("<u8"), np.dtype("<u4"))
         _, slots = found.read_hash(found.map_fd("slots"), np.dtype("<u4"), SLOT)
         mine = slots[known]
-        return dict(
-            zip(
-                mine["cgroup"].tolist(),
-                np.where(mine["parent"] > 0, slots[mine["parent"]]["cgroup"], 0).tolist(),
-                strict=True,
-            )
-        )
+        above = np.where(mine["parent"] > 0, slots[mine["parent"]]["cgroup"], 0)
+        cgroups = mine["cgroup"].tolist()
+        return dict(zip(cgroups, above.tolist(), strict=True)), dict(zip(known.tolist(), cgroups, strict=True))
 
     def _refresh(self, found: Object, now_ns: int) -> None:
         runs, run_ns = found.run_stats(_PROGRAMS)

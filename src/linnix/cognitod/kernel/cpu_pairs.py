@@ -51,14 +51,18 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def make_rows(pairs: Array, parents: Mapping[int, int], window_ns: int) -> Rows:
+#: Run time that is in no pair, in nanoseconds, by what, control group or pid, and CPU; below 0: it is in one again.
+Running = dict[tuple[int, int, int], int]
+
+
+def make_rows(pairs: Array, parents: Mapping[int, int], window_ns: int, running: Running | None = None) -> Rows:
     """Rows of dtype STALL from pairs of dtype PAIR, added up in ``window_ns``.
 
-    ``parents`` names the control group above each, 0 for none.
+    ``parents`` names the control group above each, 0 for none. ``running`` corrects the run time in ``pairs``.
     """
     is_wait = pairs["what"] & (RAN | SLEPT) == 0
     waits = pairs[is_wait]
-    shares = _shares(waits, pairs[~is_wait], parents, window_ns)
+    shares = _shares(waits, pairs[~is_wait], parents, window_ns, running or {})
     names = ("victim", "victim_start_ns", "victim_cgroup", "offender", "offender_start_ns", "offender_cgroup", "what")
     first, number = number_rows(*(waits[name].astype(np.int64) for name in names))
     rows = np.zeros(len(first), STALL)
@@ -77,7 +81,7 @@ def make_rows(pairs: Array, parents: Mapping[int, int], window_ns: int) -> Rows:
     return rows[(rows["task_ns"] > 0) | (rows["stall_ns"] > 0)]
 
 
-def _shares(waits: Array, used: Array, parents: Mapping[int, int], window_ns: int) -> Floats:
+def _shares(waits: Array, used: Array, parents: Mapping[int, int], window_ns: int, running: Running) -> Floats:
     """What each pair's CPU counts for in its victim's average; 1 where there is nothing to average."""
     shares = np.ones(len(waits))
     averaged = np.flatnonzero(waits["cpu"] != ANY_CPU)
@@ -85,7 +89,7 @@ def _shares(waits: Array, used: Array, parents: Mapping[int, int], window_ns: in
         return shares
     pairs = waits[averaged]
     victims, number = np.unique(_victims(pairs), return_inverse=True)
-    cpus = int(max(pairs["cpu"].max(), used["cpu"].max() if len(used) else 0)) + 1
+    cpus = 1 + max(int(pairs["cpu"].max()), *used["cpu"].tolist(), *(cpu for _, _, cpu in running))
     busy = np.zeros(len(victims) * cpus)
     # What a victim waited for itself is in the time that it ran.
     is_own = (pairs["what"] & QUOTA == 0) & _is_own(pairs, parents)
@@ -93,7 +97,9 @@ def _shares(waits: Array, used: Array, parents: Mapping[int, int], window_ns: in
     of_group = pairs["what"] & CGROUP != 0
     slots = dict(zip(pairs["victim_cgroup"][of_group].tolist(), pairs["victim"][of_group].tolist(), strict=True))
     place = {victim: at for at, victim in enumerate(victims.tolist())}
-    for what, victim, cgroup, cpu, ns in used[["what", "victim", "victim_cgroup", "cpu", "stall_ns"]].tolist():
+    told = used[["what", "victim", "victim_cgroup", "cpu", "stall_ns"]].tolist()
+    told += [(what, whose, whose, cpu, ns) for (what, whose, cpu), ns in running.items()]
+    for what, victim, cgroup, cpu, ns in told:
         if what & CGROUP:
             keys = [_OF_GROUP | slots[group] for group in lineage(cgroup, parents) if group in slots]
         else:
@@ -101,7 +107,7 @@ def _shares(waits: Array, used: Array, parents: Mapping[int, int], window_ns: in
         for key in keys:
             if key in place:
                 busy[place[key] * cpus + cpu] += ns
-    weights = np.minimum(busy, window_ns).reshape(-1, cpus)
+    weights = np.clip(busy, 0, window_ns).reshape(-1, cpus)
     total = weights.sum(axis=1)[number]
     mine = weights[number, pairs["cpu"]]
     shares[averaged] = np.where(total > 0, mine / np.maximum(total, 1), 1)
