@@ -50,8 +50,8 @@ time.sleep(1000)
 Process = subprocess.Popen[str]
 #: How often meter and pressure are read. PSI averages over CPUs from one of its readings to the next, and so do we: the
 #: two agree where they are read together. The kernel's own worker reads every two seconds, too, in the middle of one of
-#: our steps. What that is worth depends on the step: of tasks that move between CPUs, steps of 0.5 s come out up to 8 %
-#: apart, steps of 0.1 s within 2.5 %.
+#: our steps. What that is worth depends on the step: of tasks that move between CPUs, steps of a second come out up to
+#: 5 % apart, steps of 0.1 s within 2 %.
 STEP_S = 0.1
 
 
