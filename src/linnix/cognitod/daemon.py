@@ -22,6 +22,7 @@ import uvloop
 
 from linnix import __version__
 from linnix.cognitod import blaming, heap, instruments, listeners, metrics, rulebook, sinks
+from linnix.cognitod.apart import Apart
 from linnix.cognitod.api import app
 from linnix.cognitod.blame.meter import BlameReading
 from linnix.cognitod.bookkeeping import Bookkeeper
@@ -143,7 +144,7 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
         processes = Table(retention_ns=config.telemetry.retention_seconds * 10**9)
         meters = blaming.choose(config, homes.cgroups.mount)
         blame = blaming.keep(meters, processes, homes)
-        eyes: list[Instrument] = [home_reader, *meters.engagements, *optional.instruments]
+        eyes: list[Instrument] = [Apart(home_reader), *meters.engagements, *optional.instruments]
         clock = probes.RunClock(config.probes.stats, eyes)
         lines = probes.Table(
             sight.states if isinstance(sight, BpfSight) else partial(probes.unseen, degraded),

@@ -2,8 +2,8 @@
 
 Owns the homes that were read from ``/proc/PID/cgroup`` on hosts with version 1 hierarchies, and the reader that looks
 up these and the names of containers and pods. Refuses to read on the event loop: ``Homes`` asks, ``HomeReader`` reads
-on the ingest thread, and what it found comes back as a ``HomeReading``. Invariant: a number that was handed out means
-the same home for ever, or, once it is forgotten, none.
+on a thread of its own (``apart``), and what it found comes back as a ``HomeReading``. Invariant: a number that was
+handed out means the same home for ever, or, once it is forgotten, none.
 
 On a host with nothing but cgroup2 no process is ever asked: every id is a path there. Elsewhere a process is asked
 once soon after it was met, once more when it has settled (who starts a service moves into its group first), and then
@@ -172,7 +172,7 @@ class Cluster(Protocol):
 
 
 class HomeReader:
-    """The instrument that reads what ``Homes`` asks for, on the ingest thread."""
+    """The instrument that reads what ``Homes`` asks for."""
 
     due_ns = 0
 
