@@ -87,6 +87,8 @@ def test_a_process_is_told_with_all_that_it_used_and_holds() -> None:
         "major_faults_per_s": 400.0,
         "read_bytes_per_s": 500.0,
         "write_bytes_per_s": 600.0,
+        "cpu_user_pct": 100.0,
+        "cpu_system_pct": 300.0,
         "open_files": 31,
         "oom_score": 1000,
         "oom_score_adj": 500,

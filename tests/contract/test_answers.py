@@ -12,7 +12,7 @@ from world import GIB, Proc, S, World
 
 from linnix.cognitod.config import Api, Config
 from linnix.cognitod.events import EXEC_TEXT, Flood, Kind
-from linnix.cognitod.model import Books
+from linnix.cognitod.books import Books
 from linnix.insight import facts
 
 BOOKS = Books(

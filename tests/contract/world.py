@@ -25,7 +25,8 @@ from linnix.cognitod.hub import Hub
 from linnix.cognitod.kernel import probes
 from linnix.cognitod.metrics.blame import BlameCollector
 from linnix.cognitod.metrics.sights import SightsCollector
-from linnix.cognitod.model import Books, Sample, Snapshot
+from linnix.cognitod.books import Books
+from linnix.cognitod.model import Sample, Snapshot
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 from linnix.cognitod.sights import Sights

@@ -14,7 +14,7 @@ from linnix.cognitod.bookkeeping import Bookkeeper
 from linnix.cognitod.conservation import WINDOW_NS, Balance, Births, Ledger
 from linnix.cognitod.kernel import BpfSight
 from linnix.cognitod.kernel.latency import Latency, runqueue
-from linnix.cognitod.model import Books
+from linnix.cognitod.books import Books
 
 SPINNER = "while :; do :; done"
 SHORT_JOBS = "while :; do /bin/true; done"

@@ -28,6 +28,7 @@ _KEPT = slice(_DELAY - 1, _FAULTS_END + 3)
 _COUNTED = _FAULTS_END - _DELAY  # of those, the counters; sizes follow
 _RATED = _COUNTED - 1  # all counters but the last have a rate
 _RATES = slice(2 * _KEPT.stop, 2 * _KEPT.stop + _RATED)  # as 32-bit numbers
+_CPU = (("cpu_user_ns", "cpu_user_pct"), ("cpu_system_ns", "cpu_system_pct"))
 _RATE_NAMES = tuple(name for name in USAGE.names or () if name.endswith(("_pct", "_per_s")))
 #: ACCOUNT and USAGE: what of the final account raises which counter.
 _FINAL = {
@@ -126,9 +127,13 @@ class Accounts:
         grown[(counted[:, :_RATED] == UNKNOWN) | unrated[:, np.newaxis]] = np.nan
         numbers[slots, _KEPT] = now
         usage.view("<f4").reshape(len(usage), -1)[slots, _RATES] = grown
+        spent_before = [usage[name][slots] for name, _ in _CPU]
         self._split(
             slots, cpu_ns.astype(np.int64), told["utime_ns"].astype(np.int64), told["stime_ns"].astype(np.int64)
         )
+        for (name, rate), spent in zip(_CPU, spent_before, strict=True):
+            pct = (usage[name][slots] - np.maximum(spent, 0)) * 100 / elapsed_ns
+            usage[rate][slots] = np.where(unrated, np.nan, pct)
         for name in ("open_files", "oom_score_adj", "nice"):
             usage[name][slots] = told[name]
         usage["oom_score"][slots] = oom_scores(told, mem_total_bytes, swap_total_bytes)
@@ -166,7 +171,8 @@ class Accounts:
 def _nothing() -> Rows:
     row = np.zeros(1, USAGE)
     row.view("<i8")[: _KEPT.stop] = UNKNOWN
-    row.view("<f4")[_RATES] = np.nan
+    for name in _RATE_NAMES:
+        row[name] = np.nan
     row["open_files"], row["oom_score"], row["oom_score_adj"] = UNKNOWN_FILES, UNKNOWN, UNKNOWN_ADJ
     row["nice"] = UNKNOWN_NICE
     return row

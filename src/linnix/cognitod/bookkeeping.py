@@ -13,7 +13,7 @@ from pathlib import Path
 
 from linnix.cognitod.events import Counters
 from linnix.cognitod.host import proc
-from linnix.cognitod.model import Books, IdleTime
+from linnix.cognitod.books import Books, IdleTime
 
 #: How often the kernel's counter is read anew when something was born meanwhile.
 ATTEMPTS = 8

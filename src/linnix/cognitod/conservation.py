@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from linnix.cognitod.model import Books
+from linnix.cognitod.books import Books
 
 WINDOW_NS = 10 * 10**9
 #: Below this share of the host's time, in percent, the balance is too small to be judged.

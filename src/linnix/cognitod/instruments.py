@@ -17,7 +17,7 @@ from linnix.cognitod.kernel import KernelError, latency, open_sight, probes
 from linnix.cognitod.kernel.blocked import BlockedWalk
 from linnix.cognitod.kernel.oom import Ooms
 from linnix.cognitod.kernel.tcp import Tcp
-from linnix.cognitod.model import IdleTime
+from linnix.cognitod.books import IdleTime
 
 NO_BPF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
 

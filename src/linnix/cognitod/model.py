@@ -17,7 +17,9 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod.books import Books
 from linnix.cognitod.events import COMM_LEN, Array
+from linnix.cognitod.totals import Totals
 
 Rows = NDArray[np.void]
 
@@ -47,6 +49,9 @@ ROW = np.dtype(
         ("threads", "<u4"),
         ("forks", "<u4"),  # children it forked in the last processes.WINDOW_S seconds
         ("short_children", "<u4"),  # children that died younger than a second, in the same window
+        ("child_exits", "<u4"),  # children that ended, in the same window; so are the next two
+        ("failed_children", "<u4"),  # ended by a code other than 0 or a signal
+        ("child_execs", "<u4"),  # programs that children ran
         ("exit_code", "<u4"),  # 0..255
         ("exit_signal", "<u4"),  # terminating signal, 0 if it returned; bit 7: core dumped
         ("tags", "<u4"),  # Tag bits
@@ -92,6 +97,8 @@ USAGE = np.dtype(
         ("major_faults_per_s", "<f4"),
         ("read_bytes_per_s", "<f4"),
         ("write_bytes_per_s", "<f4"),
+        ("cpu_user_pct", "<f4"),  # of one core, over the last sample interval; so is the next
+        ("cpu_system_pct", "<f4"),
         ("open_files", "<u4"),  # events.UNKNOWN_FILES, events.MAX_FILES: see there
         ("oom_score", "<i2"),  # as /proc/PID/oom_score, 0 to 1333
         ("oom_score_adj", "<i2"),  # events.UNKNOWN_ADJ: see there
@@ -247,38 +254,6 @@ class Losses:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class IdleTime:
-    """Of the idle task on all CPUs, since some moment."""
-
-    total_ns: int
-    irq_ns: int  # of it in interrupts, where the kernel times them; else 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """The kernel's totals and ours, read together and all cumulative: what matters are differences of two readings."""
-
-    at_ns: int  # time.monotonic_ns
-    cores: int
-    run_ns: int | None  # CPU time of all tasks, living and buried; None without eBPF
-    irq_timed: bool = False  # the kernel takes time in interrupts from the tasks that they hit
-    idle_task_ns: int | None = None  # how long the idle task has been on a CPU; None where nobody watches
-    idle_irq_ns: int = 0
-    idle_ns: int  # what the kernel calls idle, waiting for IO included
-    steal_ns: int
-    irq_ns: int  # in interrupts, by ticks where the kernel does not time them
-    read_bytes: int | None = None  # from block devices, by all tasks, living and buried; None without eBPF
-    write_bytes: int | None = None  # to block devices or dirtied, less what was cancelled
-    disk_read_bytes: int = 0  # what whole disks say
-    disk_write_bytes: int = 0
-    processes: int  # the kernel's counter: every clone, workers of io_uring and vhost among them
-    forks: int  # of processes, lost events included
-    threads: int
-    workers: int
-    together: bool  # nobody was born between the reading of the kernel's counter and of ours
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Totals of the host at one moment. PSI is percent of the last 10 s, None where the kernel has none."""
@@ -306,6 +281,7 @@ class Snapshot:
     psi_memory_full_avg10: float | None = None
     psi_io_some_avg10: float | None = None
     psi_io_full_avg10: float | None = None
+    totals: Totals | None = None
 
     @property
     def mem_pct(self) -> float:

@@ -63,7 +63,7 @@ class Table(Slots):
         self._revive(distinct(slots[known & (events["kind"] != Kind.EXIT)]))
 
         self._apply_forks(events, slots, parents, of_kind[Kind.FORK])
-        self._apply_execs(events, slots, of_kind[Kind.EXEC])
+        supervised = self._apply_execs(events, slots, of_kind[Kind.EXEC])
         text_at = join(events, batch.texts)
         of_texts = np.full(len(batch.texts), -1, np.intp)
         of_texts[text_at[text_at >= 0]] = slots[text_at >= 0]
@@ -72,7 +72,7 @@ class Table(Slots):
         self._conclude_exits(*replaced)
 
         born_by = parents[of_kind[Kind.FORK]]
-        changed = distinct(np.concatenate([at, born_by[born_by >= 0], bereaved]))
+        changed = distinct(np.concatenate([at, born_by[born_by >= 0], supervised, bereaved]))
         self._refresh_windows(slice(0, self._slots.top) if ended else changed)
         evicted = self._evict()
         if len(evicted):
@@ -129,12 +129,13 @@ class Table(Slots):
         self._hidden["cpu_since_ns"][unsampled] = self._rows["first_ns"][unsampled]
         self._adopt(child, parent)
         self._inherit_homes(child)
-        self._forks.add(parent[parent >= 0], ts_ns[parent >= 0])
+        self._lately["forks"].add(parent[parent >= 0], ts_ns[parent >= 0])
         self.totals.forks += len(which)
 
-    def _apply_execs(self, events: Array, slots: Index, which: Index) -> None:
+    def _apply_execs(self, events: Array, slots: Index, which: Index) -> Index:
+        """Returns the parents of those that ran a program."""
         if not len(which):
-            return
+            return which
         at = slots[which]
         self._rows["exec_ns"][at] = events["ts_ns"][which]
         once = distinct(at)
@@ -142,11 +143,18 @@ class Table(Slots):
         comm = self._rows["comm"][once]
         self._rows["own"][once] = np.isin(comm, _OWN_COMMS) | (self._rows["own"][once] & np.isin(comm, _OWN_CHILDREN))
         self.totals.execs += len(which)
+        return self._count("child_execs", self._parent(at), events["ts_ns"][which])
+
+    def _count(self, name: str, parents: Index, ts_ns: NDArray[np.uint64]) -> Index:
+        """One child each of these (-1: nobody known) did something then. Returns those who are known."""
+        known = parents >= 0
+        self._lately[name].add(parents[known], ts_ns[known])
+        return parents[known]
 
     def _apply_exits(
         self, events: Array, slots: Index, which: Index
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Index]:
-        """Masks over ``events`` of short jobs and of failures, and the parents of the short jobs."""
+        """Masks over ``events`` of short jobs and of failures, and the parents of all that ended."""
         at, told, rows = slots[which], events.take(which), self._rows
         self.totals.missed_exits -= int(np.count_nonzero(self._hidden["assumed"][at]))
         self._hidden["assumed"][at] = False
@@ -161,12 +169,14 @@ class Table(Slots):
         short[which] = told["ts_ns"] < rows["first_ns"][at] + np.uint64(SHORT_NS)
         failed = np.zeros(len(events), np.bool_)
         failed[which] = (told["exit_code"] != 0) | (told["exit_signal"] != 0)
-        parents = self._parent(at[short[which]])
-        self._short.add(parents[parents >= 0], told["ts_ns"][short[which]][parents >= 0])
+        parents = self._parent(at)
+        bereaved = self._count("child_exits", parents, told["ts_ns"])
+        for name, mask in (("short_children", short[which]), ("failed_children", failed[which])):
+            self._count(name, parents[mask], told["ts_ns"][mask])
         self.totals.exits += len(which)
         self.totals.short_jobs += int(np.count_nonzero(short))
         self.totals.failed_exits += int(np.count_nonzero(failed))
-        return short, failed, parents[parents >= 0]
+        return short, failed, bereaved
 
     def settle(self, accounts: Array) -> None:
         """Raise what exited processes used to their final accounts (dtype ACCOUNT); those already forgotten are passed
@@ -182,12 +192,12 @@ class Table(Slots):
 
     def _advance(self, now_ns: int) -> bool:
         """Let time pass in the sliding counts; True when those of every process may have changed."""
-        ended = [window.advance(now_ns) for window in (self._forks, self._short)]
+        ended = [window.advance(now_ns) for window in self._lately.values()]
         return any(ended)
 
     def _refresh_windows(self, which: Index | slice) -> None:
-        self._rows["forks"][which] = self._forks.counts(which)
-        self._rows["short_children"][which] = self._short.counts(which)
+        for name, window in self._lately.items():
+            self._rows[name][which] = window.counts(which)
 
     def sample(
         self,

@@ -25,8 +25,10 @@ from linnix.cognitod.model import ROW, SEEDED, Rows
 from linnix.cognitod.pids import PID_LIMIT, Pids
 from linnix.cognitod.trends import RssTrend, Sliding
 
-#: Span of ``forks`` and ``short_children``.
+#: Span of ``WINDOWED``.
 WINDOW_S = 10
+#: What children did lately, by column of ROW.
+WINDOWED = ("forks", "short_children", "child_exits", "failed_children", "child_execs")
 #: Exited processes kept at most: about 5 MB, and nearly as much again if all of them exec'ed.
 MAX_EXITED = 8_192
 
@@ -77,12 +79,11 @@ class Slots:
         self._slots = Handles()
         self._pids = Pids()
         self._by_pid = self._pids.numbers  # slot + 1
-        self._forks = Sliding(WINDOW_S)
-        self._short = Sliding(WINDOW_S)
+        self._lately = {name: Sliding(WINDOW_S) for name in WINDOWED}
         self._rss = RssTrend()
         self._texts = ExecTexts()
         self._accounts = Accounts()
-        for history in (self._forks, self._short, self._rss, self._texts, self._accounts):
+        for history in (*self._lately.values(), self._rss, self._texts, self._accounts):
             history.resize(len(self._rows))
         self._samples = 0
         self._housed = False
@@ -110,8 +111,8 @@ class Slots:
         self._hidden["cpu_since_ns"][slots] = born_ns
         self._hidden["used"][slots] = True
         self._hidden["seen"][slots] = self._samples
-        self._forks.clear(slots)
-        self._short.clear(slots)
+        for window in self._lately.values():
+            window.clear(slots)
         self._rss.clear(slots)
         self._accounts.clear(slots)
         return slots
@@ -120,7 +121,7 @@ class Slots:
         size = 2 * len(self._rows)
         for name in ("_rows", "_hidden"):
             setattr(self, name, records.grown(getattr(self, name), size))
-        for history in (self._forks, self._short, self._rss, self._texts, self._accounts):
+        for history in (*self._lately.values(), self._rss, self._texts, self._accounts):
             history.resize(size)
 
     def _adopt(self, slots: Index, parents: Index) -> None:

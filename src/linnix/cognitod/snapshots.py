@@ -19,9 +19,10 @@ import numpy as np
 from linnix.cognitod.events import EXEC_TEXT, Array
 from linnix.cognitod.host import proc, psi, scan
 from linnix.cognitod.model import Snapshot
+from linnix.cognitod.totals import Disk, Totals
 
 RESOURCES = ("cpu", "memory", "io")
-_FILES = ("stat", "meminfo", "loadavg", "uptime", "diskstats", "net/dev")
+_FILES = ("stat", "meminfo", "vmstat", "loadavg", "uptime", "diskstats", "net/dev")
 #: Processes older than the daemon whose command line is read at start.
 MAX_SEED_TEXTS = 4096
 
@@ -40,7 +41,7 @@ class HostReader:
 
     def read_snapshot(self) -> Snapshot:
         """Everything now. CPU is that since the last call; at the first, that since boot."""
-        stat, meminfo, loadavg, uptime, diskstats, net_dev, *pressure = [file.read() for file in self._files]
+        stat, meminfo, vmstat, loadavg, uptime, diskstats, net_dev, *pressure = [file.read() for file in self._files]
         memory = proc.parse_meminfo(meminfo)
         total, available, swap = memory["MemTotal"], memory["MemAvailable"], memory["SwapTotal"]
         disks, network = proc.parse_diskstats(diskstats), proc.parse_net_dev(net_dev)
@@ -60,8 +61,8 @@ class HostReader:
             swap_used_bytes=swap - memory["SwapFree"],
             load_avg=proc.parse_loadavg(loadavg),
             uptime_s=proc.parse_uptime_s(uptime),
-            disk_read_bytes=disks.in_bytes,
-            disk_write_bytes=disks.out_bytes,
+            disk_read_bytes=sum(disk.read_bytes for disk in disks.values()),
+            disk_write_bytes=sum(disk.written_bytes for disk in disks.values()),
             net_rx_bytes=network.in_bytes,
             net_tx_bytes=network.out_bytes,
             forks_total=self._stat.processes,
@@ -70,6 +71,7 @@ class HostReader:
             psi_memory_full_avg10=_avg10(short.full),
             psi_io_some_avg10=_avg10(waiting.some),
             psi_io_full_avg10=_avg10(waiting.full),
+            totals=_totals(self._stat, proc.parse_vmstat(vmstat), disks, network),
         )
 
     def close(self) -> None:
@@ -91,6 +93,27 @@ def busy_pct(before: proc.Stat, now: proc.Stat) -> float:
     passed = now.total_ticks - before.total_ticks
     idle = now.idle_ticks - before.idle_ticks
     return min(max(100.0 * (passed - idle) / passed, 0.0), 100.0) if passed > 0 else 0.0
+
+
+def _totals(
+    stat: proc.Stat, vmstat: Mapping[str, int], disks: Mapping[str, Disk], network: proc.Traffic
+) -> Totals:
+    return Totals(
+        ticks=stat.total_ticks,
+        user_ticks=stat.user_ticks,
+        system_ticks=stat.system_ticks + stat.irq_ticks,
+        iowait_ticks=stat.iowait_ticks,
+        steal_ticks=stat.steal_ticks,
+        blocked=stat.blocked,
+        swapped_in_pages=vmstat.get("pswpin"),
+        swapped_out_pages=vmstat.get("pswpout"),
+        reclaimed_pages=vmstat.get("pgsteal_direct"),
+        refaulted_pages=vmstat.get("workingset_refault_file", vmstat.get("workingset_refault")),
+        major_faults=vmstat.get("pgmajfault"),
+        disks=disks,
+        rx_bytes=network.in_bytes,
+        tx_bytes=network.out_bytes,
+    )
 
 
 def _avg10(stall: psi.Stall | None) -> float | None:

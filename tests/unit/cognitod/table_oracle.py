@@ -12,6 +12,7 @@ import numpy as np
 from linnix.cognitod.events import Array, Kind
 from linnix.cognitod.model import SEEDED
 from linnix.cognitod.processes import SHORT_NS, WINDOW_S
+from linnix.cognitod.slots import WINDOWED
 
 SECOND = 10**9
 Identity = tuple[int, int]
@@ -37,8 +38,7 @@ class Process:
     assumed: bool = False
     seen: int = 0
     forker: Identity | None = None
-    fork_times: list[int] = field(default_factory=list)
-    short_times: list[int] = field(default_factory=list)
+    lately: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in WINDOWED})
 
 
 class Oracle:
@@ -55,20 +55,20 @@ class Oracle:
         """A batch. Who forked whom is settled at its end, when everyone it mentions is known."""
         nearby = set(self.holder.values())
         forks: list[tuple[Process, Identity, int]] = []
-        shorts: list[tuple[Process, int]] = []
+        done: list[tuple[Process, str, int]] = []
         for event in events:
             e = {name: event[name].item() for name in event.dtype.names}
-            if self._apply(e, forks, shorts):
+            if self._apply(e, forks, done):
                 nearby.add((e["pid"], e["start_ns"]))
         for child, forker, ts_ns in forks:
             child.forker = forker if forker in nearby and forker in self.known else None
             if child.forker and ts_ns:
-                self.known[child.forker].fork_times.append(ts_ns)
-        for child, ts_ns in shorts:
+                self.known[child.forker].lately["forks"].append(ts_ns)
+        for child, what, ts_ns in done:
             if child.forker:
-                self.known[child.forker].short_times.append(ts_ns)
+                self.known[child.forker].lately[what].append(ts_ns)
 
-    def _apply(self, e: dict, forks: list, shorts: list) -> bool:
+    def _apply(self, e: dict, forks: list, done: list) -> bool:
         """False for an event of a process whose pid has a younger owner by now."""
         self.now_s = max(self.now_s, e["ts_ns"] // SECOND)
         process = self._of(e["pid"], e["start_ns"], e["ts_ns"])
@@ -89,14 +89,18 @@ class Oracle:
             forks.append((process, forker, e["ts_ns"]))
         elif e["kind"] == Kind.EXEC:
             process.exec_ns = e["ts_ns"]
+            done.append((process, "child_execs", e["ts_ns"]))
         else:
             self.counts["missed_exits"] -= process.assumed
             process.alive, process.assumed = False, False
             process.exit_ns, process.exit_code = e["ts_ns"], e["exit_code"]
-            self.counts["failed_exits"] += e["exit_code"] != 0
+            done.append((process, "child_exits", e["ts_ns"]))
+            if e["exit_code"]:
+                self.counts["failed_exits"] += 1
+                done.append((process, "failed_children", e["ts_ns"]))
             if e["ts_ns"] - process.first_ns < SHORT_NS:
                 self.counts["short_jobs"] += 1
-                shorts.append((process, e["ts_ns"]))
+                done.append((process, "short_children", e["ts_ns"]))
         return True
 
     def sample(self, rows: Array, now_ns: int) -> None:
@@ -151,14 +155,12 @@ class Oracle:
         return sorted(tuple(self._field(process, name) for name in FIELDS) for process in self.known.values())
 
     def _field(self, process: Process, name: str) -> object:
-        if name == "forks":
-            return self._recent(process.fork_times)
-        return self._recent(process.short_times) if name == "short_children" else getattr(process, name)
+        return self._recent(process.lately[name]) if name in WINDOWED else getattr(process, name)
 
 
 FIELDS = (
     *("pid", "start_ns", "ppid", "parent_start_ns", "comm", "first_ns", "exec_ns", "exit_ns", "exit_code"),
-    *("last_ts_ns", "last_kind", "alive", "preexisting", "forks", "short_children"),
+    *("last_ts_ns", "last_kind", "alive", "preexisting", *WINDOWED),
 )
 
 

@@ -106,6 +106,7 @@ def test_rates_are_the_differences_of_two_samples_over_the_time_that_passed() ->
     sample(table, 10 * SECOND, process(5, 1, **FIRST))
     grown = {**FIRST, "run_delay_ns": 5 * SECOND + 100, "nvcsw": 21, "nivcsw": 53, "min_flt": 19, "maj_flt": 119}
     grown |= {"read_bytes": 23 + 8 * MIB, "write_bytes": 29 + MIB}
+    grown |= {name: FIRST[name] * 5 // 4 for name in ("cpu_ns", "utime_ns", "stime_ns")}
     sample(table, 12 * SECOND, process(5, 1, **grown))
     told = used(table, 5)
 
@@ -117,6 +118,8 @@ def test_rates_are_the_differences_of_two_samples_over_the_time_that_passed() ->
         "major_faults_per_s": 50.0,
         "read_bytes_per_s": 4.0 * MIB,
         "write_bytes_per_s": 0.5 * MIB,
+        "cpu_user_pct": 75.0,
+        "cpu_system_pct": 25.0,
     }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from linnix.cognitod.conservation import Balance, Births, Ledger, Traffic
-from linnix.cognitod.model import Books
+from linnix.cognitod.books import Books
 
 S = 10**9
 ZERO = Books(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from linnix.cognitod.host import proc, psi
+from linnix.cognitod.totals import Disk
 
 STAT = """\
 cpu  100 10 50 800 40 0 5 3 60 0
@@ -15,6 +16,7 @@ ctxt 999
 btime 1700000000
 processes 4242
 procs_running 2
+procs_blocked 3
 """
 DISKSTATS = """\
    8       0 sda 100 0 2000 50 200 0 4000 60 0 70 110
@@ -45,12 +47,33 @@ def write(root: Path, name: str, text: str) -> None:
 
 def test_cpu_ticks_leave_out_guest_time_that_is_in_user_time_already() -> None:
     assert proc.parse_stat(STAT) == proc.Stat(
-        total_ticks=1008, idle_ticks=840, processes=4242, steal_ticks=3, irq_ticks=5, cores=1
+        total_ticks=1008,
+        idle_ticks=840,
+        processes=4242,
+        steal_ticks=3,
+        irq_ticks=5,
+        cores=1,
+        user_ticks=110,
+        system_ticks=50,
+        iowait_ticks=40,
+        blocked=3,
     )
 
 
-def test_only_whole_disks_are_summed() -> None:
-    assert proc.parse_diskstats(DISKSTATS) == proc.Traffic(in_bytes=2008 * 512, out_bytes=4016 * 512)
+def test_only_whole_disks_are_told() -> None:
+    assert proc.parse_diskstats(DISKSTATS) == {
+        "sda": Disk(read_bytes=2000 * 512, written_bytes=4000 * 512, busy_ms=70),
+        "nvme0n1": Disk(read_bytes=8 * 512, written_bytes=16 * 512, busy_ms=1),
+    }
+
+
+def test_of_the_kernels_counters_of_memory_those_are_told_that_it_keeps() -> None:
+    assert proc.parse_vmstat("nr_free_pages 5\npswpin 7\npswpout 9\npgmajfault 11\nworkingset_refault_file 13\n") == {
+        "pswpin": 7,
+        "pswpout": 9,
+        "pgmajfault": 11,
+        "workingset_refault_file": 13,
+    }
 
 
 def test_traffic_leaves_out_loopback() -> None:
@@ -77,7 +100,7 @@ def test_no_text_is_zeros() -> None:
     assert set(proc.parse_meminfo("").values()) == {0}
     assert proc.parse_loadavg("") == (0.0, 0.0, 0.0)
     assert proc.parse_uptime_s("") == 0.0
-    assert (proc.parse_diskstats(""), proc.parse_net_dev("")) == (proc.Traffic(), proc.Traffic())
+    assert (proc.parse_diskstats(""), proc.parse_vmstat(""), proc.parse_net_dev("")) == ({}, {}, proc.Traffic())
 
 
 def test_a_kept_file_is_read_anew_each_time_and_looked_for_while_it_is_not_there(tmp_path: Path) -> None:

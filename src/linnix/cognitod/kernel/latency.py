@@ -18,7 +18,7 @@ from linnix.cognitod.events import IDLE, MAX_CPUS, ProbeState
 from linnix.cognitod.kernel.libbpf import Library, Object
 from linnix.cognitod.kernel.probes import Probe, map_array
 from linnix.cognitod.kernel.thrift import BUDGET, Thrift
-from linnix.cognitod.model import IdleTime
+from linnix.cognitod.books import IdleTime
 
 COUNTS = 30
 SLOTS = 128
