@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from world import GIB, Proc, S, World
 
+from linnix.cognitod.books import Books
 from linnix.cognitod.config import Api, Config
 from linnix.cognitod.events import EXEC_TEXT, Flood, Kind
-from linnix.cognitod.books import Books
 from linnix.insight import facts
 
 BOOKS = Books(

@@ -326,7 +326,18 @@ def test_facts_name_who_made_whom_wait_by_their_short_ids(stalled: Stalled) -> N
     told = facts.decode(stalled.get("/facts").content)
     ids = {process.pid: process.id for process in told.processes}
     assert told.blame == (
-        facts.Blame(id="B1", resource="cpu", victim=ids[10], offender=ids[20], task_ms=3000.0, share=1.0),
+        facts.Blame(
+            id="B1",
+            resource="cpu",
+            victim=ids[10],
+            offender=ids[20],
+            task_ms=2700.0,
+            share=1.0,
+            kind="measured",
+            stall_ms=2520.0,
+            window_s=9.0,
+            same_cgroup=False,
+        ),
     )
     assert stalled.get("/facts").content == stalled.get("/facts").content
 

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 
 from linnix.cognitod import blaming, metrics
 from linnix.cognitod.api.app import build
+from linnix.cognitod.books import Books
 from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Counters, Kind, ProbeState
@@ -25,10 +26,10 @@ from linnix.cognitod.hub import Hub
 from linnix.cognitod.kernel import probes
 from linnix.cognitod.metrics.blame import BlameCollector
 from linnix.cognitod.metrics.sights import SightsCollector
-from linnix.cognitod.books import Books
 from linnix.cognitod.model import Sample, Snapshot
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
+from linnix.cognitod.sensing import Sensing
 from linnix.cognitod.sights import Sights
 
 GIB = 1 << 30
@@ -69,24 +70,26 @@ class World:
         self.cgroups = Cgroups()
         self.cgroups.remember(7, "/system.slice/app.service")
         active = rules.defaults()
+        table, homes = Table(), Homes(self.cgroups)
+        self.blame = blaming.keep(blaming.Chosen([], {}), table, homes)
+        self.sights = Sights(
+            wall=lambda: 1_764_000_000.0 + self.seconds,
+            clock=lambda: self.now_ns,
+            tell=lambda finding: self.pipeline.raise_alert(finding, self.now_ns),
+        )
         self.pipeline = Pipeline(
-            table=Table(),
+            table=table,
             engine=Engine(active),
             gate=Alerts(active, "box"),
             hub=Hub(self.queue),
             sight_name=self.sight,
             degraded=self.degraded,
             clock=lambda: self.now_ns,
-            homes=Homes(self.cgroups),
+            homes=homes,
             read_counters=lambda: self.counters,
+            senses=Sensing(self.sights, self.blame, table, lambda *who: self.pipeline.home_of(*who)),
         )
         self.closing = asyncio.Event()
-        self.blame = blaming.keep(blaming.Chosen([], {}), self.pipeline.table, self.pipeline.homes)
-        self.sights = Sights(
-            wall=lambda: 1_764_000_000.0 + self.seconds,
-            clock=lambda: self.now_ns,
-            tell=lambda finding: self.pipeline.raise_alert(finding, self.now_ns),
-        )
         self.probes = probes.Table(lambda: self.probe_lines)
         self.registry = metrics.build(
             self.pipeline,

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from linnix.cognitod.bookkeeping import Bookkeeper
+from linnix.cognitod.books import Books
 from linnix.cognitod.conservation import WINDOW_NS, Balance, Births, Ledger
 from linnix.cognitod.kernel import BpfSight
 from linnix.cognitod.kernel.latency import Latency, runqueue
-from linnix.cognitod.books import Books
 
 SPINNER = "while :; do :; done"
 SHORT_JOBS = "while :; do /bin/true; done"

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from linnix.cognitod.books import Books, IdleTime
 from linnix.cognitod.events import Counters
 from linnix.cognitod.host import proc
-from linnix.cognitod.books import Books, IdleTime
 
 #: How often the kernel's counter is read anew when something was born meanwhile.
 ATTEMPTS = 8

@@ -45,6 +45,7 @@ from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 from linnix.cognitod.redact import Redactor
 from linnix.cognitod.rulebook import Rulebook
+from linnix.cognitod.sensing import Sensing
 from linnix.cognitod.sights import Sights
 from linnix.cognitod.snapshots import HostReader
 
@@ -163,6 +164,7 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
             read_counters=sight.counters,
             on_alert=(sinks.alert_sink(alerts),),
             on_reading={BlameReading: blame.on_reading, **sights.receivers},
+            senses=Sensing(sights, blame, processes, lambda *who: pipeline.home_of(*who)),
         )
         privacy = config.privacy
         redactor = Redactor(privacy.redact_patterns, shown=privacy.allow_patterns, groups=privacy.redact_groups)

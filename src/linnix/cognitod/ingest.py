@@ -19,9 +19,9 @@ from typing import Protocol
 
 import numpy as np
 
+from linnix.cognitod.books import Books
 from linnix.cognitod.events import EXEC_TEXT, NO_ACCOUNTS, Array, Batch, Instrument, Sight
 from linnix.cognitod.fairness import Fairness, Group
-from linnix.cognitod.books import Books
 from linnix.cognitod.model import Sample, Snapshot
 
 #: How long events may wait in the ring before they are drained, while somebody listens to them.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from linnix.cognitod.books import IdleTime
 from linnix.cognitod.config import Config
 from linnix.cognitod.events import Instrument, ProbeState
 from linnix.cognitod.host.blocked import Blocked, ProcFinder
@@ -17,7 +18,6 @@ from linnix.cognitod.kernel import KernelError, latency, open_sight, probes
 from linnix.cognitod.kernel.blocked import BlockedWalk
 from linnix.cognitod.kernel.oom import Ooms
 from linnix.cognitod.kernel.tcp import Tcp
-from linnix.cognitod.books import IdleTime
 
 NO_BPF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
 

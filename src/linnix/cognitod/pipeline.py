@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,7 @@ from linnix.cognitod import records
 from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags
 from linnix.cognitod.detect.history import History as Trends
+from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
 from linnix.cognitod.floods import Floods
@@ -46,6 +48,8 @@ from linnix.cognitod.model import (
     TagChange,
 )
 from linnix.cognitod.processes import Table, Update
+from linnix.cognitod.senses import NOTHING, Senses
+from linnix.cognitod.totals import rates
 from linnix.cognitod.trends import Sliding
 from linnix.insight.facts import Facts
 
@@ -74,7 +78,12 @@ class Pipeline:
         read_counters: Callable[[], Counters] = Counters,
         on_alert: tuple[Callable[[Alert], None], ...] = (),
         on_reading: Mapping[type, Callable[[Any], None]] = MappingProxyType({}),
+        senses: Callable[[Snapshot], Senses] = lambda _snapshot: NOTHING,
+        on_known: tuple[Callable[[Facts], None], ...] = (),
     ) -> None:
+        """``senses`` tells what instruments know at the moment of a sample; ``on_known`` hears the facts of each
+        sample, without findings, before anything is judged.
+        """
         self.table = table
         self.engine = engine
         self.hub = hub
@@ -100,6 +109,9 @@ class Pipeline:
         self._read_counters = read_counters
         self._on_alert = on_alert
         self._on_reading: dict[type, Callable[[Any], None]] = {HomeReading: self._take_homes, **on_reading}
+        self._senses = senses
+        self._on_known = on_known
+        self._tell: Callable[[Sequence[Finding]], Facts] | None = None  # facts of the last sample, with these findings
         self._rates = Sliding(ACTIVITY_WINDOW_S)
         self._rates.resize(5)
         self._unjudged: list[Batch] = []
@@ -140,22 +152,12 @@ class Pipeline:
         return self.place(int(row["cgroup_id"]), int(row["home"]))
 
     def facts(self) -> Facts:
-        """What there is to explain about this host now. ``LookupError`` while there is no sample yet."""
-        if self.snapshot is None:
+        """What there was to explain about this host at the last sample, and what is wrong now. ``LookupError`` while
+        there is no sample yet.
+        """
+        if self._tell is None:
             raise LookupError("the first sample of the host is not there yet")
-        rows = self.table.rows()
-        living = rows[rows["alive"]]
-        return facts.build(
-            rows,
-            self.snapshot,
-            self.activity,
-            self.engine.open_findings(self.now_ns()),
-            frozenset(living["pid"][living["own"]].tolist()),
-            trends=self.trends.trends(),
-            lost_events=self.losses().events,
-            degraded=self.degraded,
-            place=self.place,
-        )
+        return self._tell(self.engine.open_findings(self.now_ns()))
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
         """Take in a drained batch."""
@@ -185,7 +187,7 @@ class Pipeline:
     def on_sample(self, sample: Sample) -> None:
         """Take in a sample of the whole host."""
         now_ns = sample.snapshot.ts_ns
-        self.snapshot = sample.snapshot
+        before, self.snapshot = self.snapshot, sample.snapshot
         self.trends.add(sample.snapshot)
         self.samples_total += 1
         if sample.books is not None:
@@ -205,7 +207,30 @@ class Pipeline:
         present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
         self._retag(rows if present.all() else rows.compress(present), now_ns)
         self._refresh_activity(now_ns)
-        self._judge(sample.snapshot, now_ns)
+        self._judge(sample.snapshot, now_ns, self._know(before, sample.snapshot))
+
+    def _know(self, before: Snapshot | None, snapshot: Snapshot) -> Facts:
+        """Gather what is known at this sample, once for all who judge or tell it."""
+        rows = self.table.rows()
+        living = rows.compress(rows["alive"])
+        usage = self.table.usage(rows["slot"].astype(np.intp))
+        elapsed_ns = snapshot.ts_ns - before.ts_ns if before else 0
+        self._tell = partial(
+            facts.build,
+            Moment.of(rows, usage, self._senses(snapshot)),
+            snapshot,
+            self.activity,
+            own_pids=frozenset(living["pid"][living["own"]].tolist()),
+            rates=rates(before.totals if before else None, snapshot.totals, elapsed_ns),
+            trends=self.trends.trends(),
+            lost_events=self.losses().events,
+            degraded=self.degraded,
+            place=self.place,
+        )
+        known = self._tell(())
+        for hear in self._on_known:
+            hear(known)
+        return known
 
     def _ask_homes(self, rows: Array, now_ns: int) -> None:
         self.homes.meet(rows)
@@ -271,14 +296,14 @@ class Pipeline:
             np.where(known, rows["home"], np.uint32(0)),
         )
 
-    def _judge(self, snapshot: Snapshot, now_ns: int) -> None:
-        """Ask the detectors about everything since they were last asked."""
+    def _judge(self, snapshot: Snapshot, now_ns: int, known: Facts | None = None) -> None:
+        """Ask the detectors about everything since they were last asked. ``known`` comes with a new sample."""
         batches, self._unjudged = self._unjudged, []
         self._judged_ns = now_ns
         events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
         rows = self.table.rows()
-        findings = self.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of)
+        findings = self.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known)
         for finding in findings:
             self.raise_alert(finding, now_ns)
 

@@ -45,6 +45,11 @@ class Latencies:
             self._readings.popleft()
 
     @property
+    def read_ns(self) -> int:
+        """When it was read last."""
+        return self._readings[-1].ts_ns
+
+    @property
     def window_s(self) -> float:
         """What ``recent`` spans."""
         return (self._readings[-1].ts_ns - self._readings[0].ts_ns) / 10**9

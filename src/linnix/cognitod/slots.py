@@ -83,8 +83,7 @@ class Slots:
         self._rss = RssTrend()
         self._texts = ExecTexts()
         self._accounts = Accounts()
-        for history in (*self._lately.values(), self._rss, self._texts, self._accounts):
-            history.resize(len(self._rows))
+        self._resize(len(self._rows))
         self._samples = 0
         self._housed = False
         self._view: Rows | None = None
@@ -121,7 +120,12 @@ class Slots:
         size = 2 * len(self._rows)
         for name in ("_rows", "_hidden"):
             setattr(self, name, records.grown(getattr(self, name), size))
-        for history in (*self._lately.values(), self._rss, self._texts, self._accounts):
+        self._resize(size)
+
+    def _resize(self, size: int) -> None:
+        for window in self._lately.values():
+            window.resize(size)
+        for history in (self._rss, self._texts, self._accounts):
             history.resize(size)
 
     def _adopt(self, slots: Index, parents: Index) -> None:

@@ -95,9 +95,7 @@ def busy_pct(before: proc.Stat, now: proc.Stat) -> float:
     return min(max(100.0 * (passed - idle) / passed, 0.0), 100.0) if passed > 0 else 0.0
 
 
-def _totals(
-    stat: proc.Stat, vmstat: Mapping[str, int], disks: Mapping[str, Disk], network: proc.Traffic
-) -> Totals:
+def _totals(stat: proc.Stat, vmstat: Mapping[str, int], disks: Mapping[str, Disk], network: proc.Traffic) -> Totals:
     return Totals(
         ticks=stat.total_ticks,
         user_ticks=stat.user_ticks,

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from linnix.cognitod.bookkeeping import ATTEMPTS, Bookkeeper
-from linnix.cognitod.events import Clocks, Counters
 from linnix.cognitod.books import IdleTime
+from linnix.cognitod.events import Clocks, Counters
 
 STAT = """\
 cpu  100 10 50 800 40 2 5 3 60 0

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from linnix.cognitod.conservation import Balance, Births, Ledger, Traffic
 from linnix.cognitod.books import Books
+from linnix.cognitod.conservation import Balance, Births, Ledger, Traffic
 
 S = 10**9
 ZERO = Books(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from linnix.cognitod.detect import facts
 from linnix.cognitod.detect.history import History
+from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.model import ROW, Activity, Finding, Home, Rows, Snapshot, Tag
 from linnix.insight import facts as wire
 from linnix.insight.classes import CLASSES, SEVERITIES
@@ -54,7 +55,7 @@ def finding(pid: int | None, *, severity: str = "medium", rule: str = "r", **fie
 
 
 def build(rows: Rows, findings: list[Finding] | None = None, **more: Any) -> wire.Facts:
-    return facts.build(rows, SNAPSHOT, CALM, findings or [], **more)
+    return facts.build(Moment.of(rows), SNAPSHOT, CALM, findings or [], **more)
 
 
 def pids(built: wire.Facts) -> list[tuple[str, int]]:
@@ -99,6 +100,7 @@ def test_a_process_is_told_in_full() -> None:
             cgroup="/c77/x.service",
             unit="x.service",
             tags=("high_cpu",),
+            subtree_cpu_pct=180.0,
         ),
     )
 
@@ -119,7 +121,7 @@ def test_the_host_its_pressure_and_its_activity_are_passed_on() -> None:
         psi_io_full_avg10=0.0,
     )
     built = facts.build(
-        np.zeros(0, ROW),
+        Moment.of(np.zeros(0, ROW)),
         snapshot,
         Activity(window_s=10, forks_per_s=3.14),
         [],
@@ -278,7 +280,9 @@ def test_the_findings_of_a_real_run_lead_to_their_process() -> None:
     history = History()
     for _ in range(12):
         history.add(w.step().snapshot())
-    built = facts.build(w.rows(), w.snapshot(), CALM, w.engine.open_findings(w.now_ns), trends=history.trends())
+    built = facts.build(
+        Moment.of(w.rows()), w.snapshot(), CALM, w.engine.open_findings(w.now_ns), trends=history.trends()
+    )
     assert [(f.cls, f.process) for f in built.findings] == [("cpu_spin", "P1")]
     assert pids(built) == [("P1", 301), ("P2", 300)]
     assert [(t.id, t.metric, t.direction) for t in built.trends] == [

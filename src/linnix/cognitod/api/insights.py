@@ -6,14 +6,12 @@ Owns the shape that the original's clients read. Refuses to call a model: a GET 
 
 from __future__ import annotations
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from linnix.cognitod.api import wire
 from linnix.cognitod.api.context import context
 from linnix.cognitod.api.errors import Json
-from linnix.cognitod.blame import facts as blame_facts
 from linnix.insight import facts, rules_text
 
 TOP = 5
@@ -35,8 +33,7 @@ async def insights(request: Request) -> Response:
 def _facts(request: Request) -> facts.Facts:
     here = context(request)
     here.snapshot()
-    known = here.pipeline.facts()
-    return msgspec.structs.replace(known, blame=blame_facts.pairs(here.blame, known))
+    return here.pipeline.facts()
 
 
 def explain(known: facts.Facts) -> wire.Insights:

@@ -78,8 +78,8 @@ class Segment:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A segment to be."""
+class Growing:
+    """A segment to be. Who gets to see it changes nothing in it."""
 
     epoch: int
     bucket: int
@@ -120,7 +120,7 @@ class Ledger:
         self._churn_of = churn_of
         self._budget_bytes = budget_bytes
         self._keep_us = keep_us
-        self._open: _Open | None = None
+        self.growing: Growing | None = None
         self._sealed = 0
 
     @property
@@ -141,15 +141,15 @@ class Ledger:
         self.engaged = not reading.last
         self.horizon_us = end_us
         bucket = (begin_us + end_us) // 2 // BUCKET_US
-        if self._open and (self._open.bucket, self._open.epoch) != (bucket, reading.epoch):
+        if self.growing and (self.growing.bucket, self.growing.epoch) != (bucket, reading.epoch):
             self.seal()
         if reading.stall is not None:
-            self._open = self._open or _Open(reading.epoch, bucket, begin_us, end_us)
-            self._add(self._open, reading, end_us)
+            self.growing = self.growing or Growing(reading.epoch, bucket, begin_us, end_us)
+            self._add(self.growing, reading, end_us)
         if reading.last:
             self.seal()
 
-    def _add(self, to: _Open, reading: BlameReading, end_us: int) -> None:
+    def _add(self, to: Growing, reading: BlameReading, end_us: int) -> None:
         assert reading.stall is not None
         to.end_us = end_us
         to.measured_ns += reading.end_ns - reading.begin_ns
@@ -171,7 +171,7 @@ class Ledger:
 
     def seal(self) -> None:
         """End the open segment here, if there is one."""
-        made, self._open = self._open, None
+        made, self.growing = self.growing, None
         if made is None:
             return
         room = int(ROOM * (1 - self.nbytes / self._budget_bytes))
@@ -217,11 +217,11 @@ class Ledger:
 
         One that is open is sealed, also if it only touches them: it would grow into an answer that was given.
         """
-        if self._open is not None and self._open.begin_us < to_us and self._open.end_us >= from_us:
+        if self.growing is not None and self.growing.begin_us < to_us and self.growing.end_us >= from_us:
             self.seal()
         return [each for each in self.segments if each.begin_us < to_us and each.end_us > from_us]
 
     def _forget_all(self) -> None:
-        self._open = None
+        self.growing = None
         self.segments.clear()
         self.nbytes = self.horizon_us = self.forgotten_us = 0

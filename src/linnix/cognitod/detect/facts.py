@@ -3,63 +3,62 @@
 Owns the choice and the order. Refuses to look anything up: whatever goes in is an argument. Invariants: the same
 arguments give the same bytes; every id that is referred to exists; Linnix's own processes are marked, never hidden.
 
-Chosen are: culprits of findings, the ten processes with most CPU and the ten with most memory (above 0.1 % of a core
-or 1 MB), and the three that fork most. They are numbered in this order of relevance: culprits by their findings, then
-by CPU, memory and pid.
+Who is chosen, and in which order they are numbered, is said in ``chosen``; how each is told, in ``described``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from linnix.cognitod.detect.tags import WINDOW_S
-from linnix.cognitod.model import Activity, Finding, Home, Rows, Snapshot, tag_names, text
+from linnix.cognitod.detect import described
+from linnix.cognitod.detect.chosen import MIN_CPU_PCT, MIN_RSS_BYTES, choose, writers
+from linnix.cognitod.detect.described import Place
+from linnix.cognitod.detect.moment import Moment
+from linnix.cognitod.model import Activity, Finding, Home, Rows, Snapshot, text
+from linnix.cognitod.senses import Identity
+from linnix.cognitod.totals import NO_RATES, HostRates
 from linnix.insight import facts as wire
 from linnix.insight.classes import SEVERITIES
 
-TOP = 10
-TOP_FORKERS = 3
 TOP_GROUPS = 5
-#: Culprits mentioned; a host on which every process is one is no longer described by naming them.
-MAX_CULPRITS = 10
 MAX_FINDINGS = 16
-MIN_CPU_PCT = 0.1
-MIN_RSS_BYTES = 1_000_000
-MIN_FORKS_PER_S = 1.0
+MAX_KILLS = 8
 #: A process whose memory changed by less than this over the trend window is steady, and not worth a trend.
 MIN_RSS_TREND_BYTES = 8 * 1024 * 1024
 
-#: Where somebody lives, by ROW's ``cgroup_id`` and ``home``.
-Place = Callable[[int, int], Home]
+Ids = Mapping[Identity, str]
 
 
 def build(
-    rows: Rows,
+    moment: Moment,
     snapshot: Snapshot,
     activity: Activity,
     findings: Sequence[Finding],
     own_pids: Collection[int] = (),
     *,
+    rates: HostRates = NO_RATES,
     trends: Sequence[wire.Trend] = (),
     lost_events: int = 0,
     degraded: Sequence[str] = (),
     place: Place = lambda *_: Home(),
 ) -> wire.Facts:
-    """The facts of the moment of ``snapshot``. ``rows``: all processes, dtype ROW. ``findings``: the open ones.
+    """The facts of the moment of ``snapshot``. ``findings``: the open ones, or none yet.
 
     ``trends``: of the host, as ``history.History.trends`` gives them; those of processes are made here.
     """
-    live = rows[rows["alive"]]
+    live = moment.rows.compress(moment.rows["alive"])
     ordered = _distinct(findings)[:MAX_FINDINGS]
-    chosen = _chosen(rows, live, ordered)
-    processes = tuple(_process(row, number, snapshot, own_pids, place) for number, row in enumerate(chosen, 1))
+    chosen = choose(moment, ordered)
+    processes = tuple(
+        described.process(moment, at, number, snapshot, own_pids, place) for number, at in enumerate(chosen, 1)
+    )
     ids = {(process.pid, process.start_ns): process.id for process in processes}
     return wire.Facts(
         timestamp=snapshot.timestamp,
         ts_ns=snapshot.ts_ns,
-        host=_host(snapshot),
+        host=described.host(snapshot, rates, moment),
         pressure=wire.Pressure(
             cpu_some_pct=snapshot.psi_cpu_some_avg10,
             memory_some_pct=snapshot.psi_memory_some_avg10,
@@ -79,7 +78,10 @@ def build(
         processes=processes,
         groups=_groups(live, ids),
         findings=tuple(_finding(finding, number, ids) for number, finding in enumerate(ordered, 1)),
-        trends=_trends(trends, chosen, ids),
+        blame=_blame(moment, ids),
+        filesystems=_filesystems(moment, [processes[chosen.index(at)].id for at in writers(moment) if at in chosen]),
+        oom_kills=_oom_kills(moment, ids),
+        trends=_trends(trends, moment.rows.take(np.array(chosen, np.intp)), ids),
         processes_total=len(live),
         degraded=tuple(degraded),
     )
@@ -98,72 +100,7 @@ def _gravity(finding: Finding) -> tuple[int, bool, int, str]:
     return -SEVERITIES.index(finding.severity), finding.pid is None, finding.ts_ns, finding.key
 
 
-def _chosen(rows: Rows, live: Rows, findings: Sequence[Finding]) -> Rows:
-    """Rows worth mentioning, most relevant first."""
-    named = dict.fromkeys((f.pid, f.start_ns) for f in findings if f.pid is not None)
-    culprits = []
-    for pid, start_ns in named:
-        culprits += np.flatnonzero((rows["pid"] == pid) & (rows["start_ns"] == start_ns))[:1].tolist()
-    culprits = culprits[:MAX_CULPRITS]
-    at = np.flatnonzero(rows["alive"])
-    by_cpu = at[np.lexsort((live["pid"], -live["rss_bytes"].astype(np.int64), -live["cpu_pct"]))]
-    by_rss = at[np.lexsort((live["pid"], -live["cpu_pct"], -live["rss_bytes"].astype(np.int64)))]
-    by_forks = at[np.lexsort((live["pid"], -live["forks"].astype(np.int64)))][:TOP_FORKERS]
-    tops = {
-        *by_cpu[rows["cpu_pct"][by_cpu] > MIN_CPU_PCT][:TOP].tolist(),
-        *by_rss[rows["rss_bytes"][by_rss] > MIN_RSS_BYTES][:TOP].tolist(),
-        *by_forks[rows["forks"][by_forks] >= MIN_FORKS_PER_S * WINDOW_S].tolist(),
-    }
-    rest = [index for index in by_cpu.tolist() if index in tops and index not in culprits]
-    return rows[np.array(culprits + rest, np.intp)]
-
-
-def _process(row: np.void, number: int, snapshot: Snapshot, own_pids: Collection[int], place: Place) -> wire.Process:
-    home = place(int(row["cgroup_id"]), int(row["home"]))
-    pid = int(row["pid"])
-    return wire.Process(
-        id=f"P{number}",
-        pid=pid,
-        ppid=int(row["ppid"]),
-        start_ns=int(row["start_ns"]),
-        comm=text(bytes(row["comm"])),
-        uid=int(row["uid"]),
-        cpu_pct=round(float(row["cpu_pct"]), 1),
-        rss_bytes=int(row["rss_bytes"]),
-        mem_pct=round(float(row["mem_pct"]), 1),
-        rss_delta_bytes=int(row["rss_growth_bytes"]),
-        threads=int(row["threads"]),
-        state=text(bytes(row["state"])),
-        age_s=max(0.0, round((snapshot.ts_ns - int(row["first_ns"])) / 1e9, 1)),
-        forks_per_s=round(int(row["forks"]) / WINDOW_S, 1),
-        short_jobs_per_s=round(int(row["short_children"]) / WINDOW_S, 1),
-        cgroup=home.cgroup,
-        unit=home.unit,
-        container=home.container,
-        container_name=home.container_name,
-        pod=f"{home.namespace}/{home.pod}" if home.pod else None,
-        tags=tag_names(int(row["tags"])),
-        own=bool(row["own"]) or pid in own_pids,
-    )
-
-
-def _host(snapshot: Snapshot) -> wire.Host:
-    return wire.Host(
-        hostname=snapshot.hostname,
-        kernel=snapshot.kernel,
-        cores=snapshot.cores,
-        mem_total_bytes=snapshot.mem_total_bytes,
-        mem_used_bytes=snapshot.mem_used_bytes,
-        swap_total_bytes=snapshot.swap_total_bytes,
-        swap_used_bytes=snapshot.swap_used_bytes,
-        cpu_pct=round(snapshot.cpu_pct, 1),
-        mem_pct=round(snapshot.mem_pct, 1),
-        load_avg=snapshot.load_avg,
-        uptime_s=snapshot.uptime_s,
-    )
-
-
-def _groups(live: Rows, ids: Mapping[tuple[int, int], str]) -> tuple[wire.Group, ...]:
+def _groups(live: Rows, ids: Ids) -> tuple[wire.Group, ...]:
     """Of the names that at least two living processes have, those with most CPU and those with most memory."""
     comms, group, counts = np.unique(live["comm"], return_inverse=True, return_counts=True)
     cpu = np.bincount(group, live["cpu_pct"], len(comms))
@@ -192,7 +129,7 @@ def _groups(live: Rows, ids: Mapping[tuple[int, int], str]) -> tuple[wire.Group,
     )
 
 
-def _finding(finding: Finding, number: int, ids: Mapping[tuple[int, int], str]) -> wire.Finding:
+def _finding(finding: Finding, number: int, ids: Ids) -> wire.Finding:
     who = None
     if finding.pid is not None and finding.start_ns is not None:
         who = ids.get((finding.pid, finding.start_ns))
@@ -208,7 +145,7 @@ def _finding(finding: Finding, number: int, ids: Mapping[tuple[int, int], str]) 
     )
 
 
-def _trends(host: Sequence[wire.Trend], chosen: Rows, ids: Mapping[tuple[int, int], str]) -> tuple[wire.Trend, ...]:
+def _trends(host: Sequence[wire.Trend], chosen: Rows, ids: Ids) -> tuple[wire.Trend, ...]:
     """The host's, then memory of those chosen processes for which it really changed."""
     trends = list(host)
     for row in chosen:
@@ -234,4 +171,60 @@ def _trends(host: Sequence[wire.Trend], chosen: Rows, ids: Mapping[tuple[int, in
             process=trend.process,
         )
         for number, trend in enumerate(trends, 1)
+    )
+
+
+def _blame(moment: Moment, ids: Ids) -> tuple[wire.Blame, ...]:
+    """The pairs of whom both are named."""
+    named = [stall for stall in moment.senses.stalls if stall.victim in ids and stall.offender in ids]
+    return tuple(
+        wire.Blame(
+            id=f"B{number}",
+            resource=stall.resource,
+            victim=ids[stall.victim],
+            offender=ids[stall.offender],
+            task_ms=round(stall.task_ms, 1),
+            share=round(stall.share, 3),
+            kind=stall.kind,
+            stall_ms=round(stall.stall_ms, 1),
+            window_s=round(stall.window_s, 1),
+            same_cgroup=stall.same_cgroup,
+        )
+        for number, stall in enumerate(named, 1)
+    )
+
+
+def _filesystems(moment: Moment, writing: Sequence[str]) -> tuple[wire.Filesystem, ...]:
+    return tuple(
+        wire.Filesystem(
+            id=f"D{number}",
+            mount=space.mount,
+            used_pct=round(space.used_pct, 1),
+            available_bytes=space.available_bytes,
+            inodes_used_pct=None if space.inodes_used_pct is None else round(space.inodes_used_pct, 1),
+            fill_bytes_per_s=round(space.fill_bytes_per_s, 1),
+            writers=tuple(writing),
+        )
+        for number, space in enumerate(moment.senses.spaces, 1)
+    )
+
+
+def _oom_kills(moment: Moment, ids: Ids) -> tuple[wire.OomKill, ...]:
+    def named(who: Identity | None) -> str | None:
+        return None if who is None else ids.get(who)
+
+    return tuple(
+        wire.OomKill(
+            id=f"K{number}",
+            pid=kill.victim[0],
+            comm=kill.comm,
+            age_s=round(kill.age_s, 1),
+            rss_bytes=kill.rss_bytes,
+            process=named(kill.victim),
+            parent=named(kill.parent) if moment.lives(kill.parent) else None,
+            largest=named(kill.largest),
+            cgroup=kill.cgroup,
+            limit=kill.limit,
+        )
+        for number, kill in enumerate(moment.senses.kills[:MAX_KILLS], 1)
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from linnix.cognitod.events import ProbeState
 
 #: Between two readings.
-READ_NS = 30 * 10**9
+READ_NS = 5 * 10**9
 MAX_FILESYSTEMS = 256
 
 #: In memory or stacked, and yet what a host writes to. overlay only as a container's root: others are its host's.
@@ -146,7 +146,7 @@ class Filesystems:
         """Needs nothing."""
 
     def collect(self, now_ns: int) -> FilesystemsReading | None:
-        """All of them, every half minute."""
+        """All of them, every five seconds."""
         if now_ns < self.due_ns:
             return None
         self.due_ns = now_ns + READ_NS

@@ -1,8 +1,8 @@
 """The host's own totals from procfs.
 
-Owns the formats of ``/proc/{stat,meminfo,vmstat,loadavg,uptime,diskstats,net/dev}``. Refuses rates: counts are those since
-boot. Invariant: ``parse_`` functions are pure and make zeros of no text; reading gives no text, never an exception,
-when a file is not there or not allowed, as in some containers.
+Owns the formats of ``/proc/{stat,meminfo,vmstat,loadavg,uptime,diskstats,net/dev}``. Refuses rates: counts are those
+since boot. Invariant: ``parse_`` functions are pure and make zeros of no text; reading gives no text, never an
+exception, when a file is not there or not allowed, as in some containers.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ def parse_stat(text: str) -> Stat:
     ticks = [int(part) for part in text.partition("\n")[0].split()[1:9]]
     if len(ticks) < 8:
         return Stat()
-    made, blocked = (
-        text.partition(f"\n{name} ")[2].partition("\n")[0] for name in ("processes", "procs_blocked")
-    )
+    made, blocked = (text.partition(f"\n{name} ")[2].partition("\n")[0] for name in ("processes", "procs_blocked"))
     return Stat(
         total_ticks=sum(ticks),
         idle_ticks=ticks[3] + ticks[4],

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from linnix.cognitod.books import IdleTime
 from linnix.cognitod.events import IDLE, MAX_CPUS, ProbeState
 from linnix.cognitod.kernel.libbpf import Library, Object
 from linnix.cognitod.kernel.probes import Probe, map_array
 from linnix.cognitod.kernel.thrift import BUDGET, Thrift
-from linnix.cognitod.books import IdleTime
 
 COUNTS = 30
 SLOTS = 128

@@ -1,0 +1,162 @@
+"""Which processes the facts of a moment name, and in which order.
+
+Owns the choice. Refuses to look anything up. Invariants: at most ``MAX_PROCESSES``, nobody twice; the same moment gives
+the same order; whoever an open finding accuses is named, though it be idle or dead.
+
+First come the culprits of findings, then, by CPU, memory and pid, the ten with most CPU, the ten with most memory and
+the three that fork most. What follows is there because a fault may show nowhere else: parties of blame, of OOM kills
+and of full file systems, and who is stuck; then the first of each measure, the parents of all these, and the second and
+third. Kernel threads are chosen for CPU and for being stuck, blamed or accused, and for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.detect.moment import Moment
+from linnix.cognitod.detect.tags import WINDOW_S
+from linnix.cognitod.events import UNKNOWN_FILES
+from linnix.cognitod.model import Finding
+from linnix.cognitod.senses import Identity
+
+MAX_PROCESSES = 48
+TOP = 10
+TOP_FORKERS = 3
+#: Of every measure.
+RANKS = 3
+#: Culprits mentioned; a host on which every process is one is no longer described by naming them.
+MAX_CULPRITS = 10
+MIN_CPU_PCT = 0.1
+MIN_RSS_BYTES = 1_000_000
+MIN_FORKS_PER_S = 1.0
+#: Generations above whoever was chosen: a supervisor, and who runs that.
+FOREBEARS = 2
+#: Who writes less is not what fills a file system.
+MIN_WRITER_BYTES_PER_S = 65_536
+
+_KIB, _MIB = 1024, 1024 * 1024
+
+Values = NDArray[Any]
+
+
+def choose(moment: Moment, findings: Sequence[Finding]) -> list[int]:
+    """Places among the moment's rows, most relevant first. ``findings``: in their order."""
+    order = dict.fromkeys(_told(moment, findings))
+    _add(order, _parties(moment))
+    ranked = [_highest(moment, values, floor) for values, floor in _measures(moment)] + _of_senses(moment)
+    _add(order, (places[0] for places in ranked if places))
+    _add(order, _forebears(moment, list(order)))
+    for rank in range(1, RANKS):
+        _add(order, (places[rank] for places in ranked if len(places) > rank))
+    _add(order, _forebears(moment, list(order)))
+    return list(order)
+
+
+def writers(moment: Moment) -> list[int]:
+    """Who writes most to block devices now, most first."""
+    if moment.usage is None:
+        return []
+    return _highest(moment, moment.usage["write_bytes_per_s"], MIN_WRITER_BYTES_PER_S)
+
+
+def _add(order: dict[int, None], places: Iterable[int]) -> None:
+    for place in places:
+        if place >= 0 and len(order) < MAX_PROCESSES:
+            order[place] = None
+
+
+def _told(moment: Moment, findings: Sequence[Finding]) -> list[int]:
+    """Culprits, and who uses most CPU and memory or forks most."""
+    rows = moment.rows
+    named = dict.fromkeys((f.pid, f.start_ns) for f in findings if f.pid is not None and f.start_ns is not None)
+    culprits = [place for who in named if (place := moment.at(who)) >= 0][:MAX_CULPRITS]
+    at = np.flatnonzero(rows["alive"])
+    live = rows.take(at)
+    by_cpu = at[np.lexsort((live["pid"], -live["rss_bytes"].astype(np.int64), -live["cpu_pct"]))]
+    by_rss = at[np.lexsort((live["pid"], -live["cpu_pct"], -live["rss_bytes"].astype(np.int64)))]
+    by_forks = at[np.lexsort((live["pid"], -live["forks"].astype(np.int64)))][:TOP_FORKERS]
+    tops = {
+        *by_cpu[rows["cpu_pct"][by_cpu] > MIN_CPU_PCT][:TOP].tolist(),
+        *by_rss[rows["rss_bytes"][by_rss] > MIN_RSS_BYTES][:TOP].tolist(),
+        *by_forks[rows["forks"][by_forks] >= MIN_FORKS_PER_S * WINDOW_S].tolist(),
+    }
+    return culprits + [place for place in by_cpu.tolist() if place in tops and place not in culprits]
+
+
+def _parties(moment: Moment) -> Iterator[int]:
+    """Whom instruments tell to have part in something wrong."""
+    senses = moment.senses
+    for stall in senses.stalls:
+        yield moment.at(stall.victim)
+        yield moment.at(stall.offender)
+    for kill in senses.kills:
+        yield from map(moment.at, (kill.parent, kill.largest, kill.victim))
+    if senses.spaces:
+        yield from writers(moment)
+    yield from _by(moment, {who: stuck.since_s for who, stuck in senses.stuck.items()}, 0)
+
+
+def _measures(moment: Moment) -> Iterator[tuple[Values, float]]:
+    """What else a process may stand out by, and from where on it does."""
+    rows, tree, usage = moment.rows, moment.family, moment.usage
+    if usage is not None:
+        files = usage["open_files"]
+        yield usage["read_bytes_per_s"] + usage["write_bytes_per_s"], 256 * _KIB
+        yield np.where(files == UNKNOWN_FILES, np.uint32(0), files), 64
+        yield usage["voluntary_switches_per_s"], 100
+        yield usage["run_delay_pct"], 5
+        yield usage["swap_bytes"], 8 * _MIB
+    yield rows["threads"], 16
+    yield tree.zombies, 2
+    yield np.where(tree.branches & (rows["pid"] > 1), tree.descendants, 0), 8
+    yield np.where(tree.spreads_cpu & (rows["pid"] > 1), tree.subtree_cpu_pct, 0.0), 50
+    yield rows["failed_children"], 2
+    yield rows["child_exits"], 5
+    yield rows["rss_growth_bytes"], 8 * _MIB
+
+
+def _of_senses(moment: Moment) -> list[list[int]]:
+    senses = moment.senses
+    sockets, waits = senses.sockets.items(), senses.waits.items()
+    measures: list[tuple[dict[Identity, float], float]] = [
+        ({who: each.tx_bytes_per_s + each.rx_bytes_per_s for who, each in sockets}, 100 * _KIB),
+        ({who: each.tx_calls_per_s + each.rx_calls_per_s + each.connects_per_s for who, each in sockets}, 100),
+        ({who: each.lock_wait_pct or 0.0 for who, each in waits}, 10),
+        ({who: each.sync_pct or 0.0 for who, each in waits}, 10),
+        ({who: float(each.lock_waiters or 0) for who, each in waits}, 2),
+        (dict(senses.tcp_failures_per_s), 1),
+    ]
+    return [list(_by(moment, values, floor)) for values, floor in measures]
+
+
+def _by(moment: Moment, values: Mapping[Identity, float], floor: float) -> Iterator[int]:
+    """Those of the living with the highest values, at least ``floor``."""
+    above = sorted((-value, who) for who, value in values.items() if value >= floor)
+    found = 0
+    for _, who in above:
+        place = moment.at(who)
+        if place >= 0 and moment.rows["alive"][place] and found < RANKS:
+            found += 1
+            yield place
+
+
+def _highest(moment: Moment, values: Values, floor: float) -> list[int]:
+    """Those of the living that are no kernel threads with the highest values, at least ``floor``."""
+    rows = moment.rows
+    at = np.flatnonzero((values >= floor) & rows["alive"] & ~rows["kthread"])  # NaN is never above
+    order = np.lexsort((rows["start_ns"][at], rows["pid"][at], -values[at].astype(np.float64)))
+    places: list[int] = at[order][:RANKS].tolist()
+    return places
+
+
+def _forebears(moment: Moment, of: Sequence[int]) -> Iterator[int]:
+    """Parents of these, and theirs, but for pid 1 and what is above it."""
+    level = list(of)
+    for _ in range(FOREBEARS):
+        above = [int(moment.family.parents[place]) for place in level]
+        level = [place for place in dict.fromkeys(above) if place >= 0 and moment.rows["pid"][place] > 1]
+        yield from level

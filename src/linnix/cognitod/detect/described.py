@@ -1,0 +1,138 @@
+"""One process, and the host, in the words of facts.
+
+Owns how a value that is not known is told: as None, never as 0. Refuses to choose. Invariant: equal values give equal
+facts; percent and rates are rounded to one digit, so that noise below that does not look like news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from linnix.cognitod.detect.moment import Moment
+from linnix.cognitod.detect.tags import WINDOW_S
+from linnix.cognitod.events import UNKNOWN_FILES
+from linnix.cognitod.model import UNKNOWN, UNKNOWN_NICE, Home, Snapshot, tag_names, text
+from linnix.cognitod.senses import Identity
+from linnix.cognitod.totals import HostRates
+from linnix.insight import facts as wire
+
+#: Where somebody lives, by ROW's ``cgroup_id`` and ``home``.
+Place = Callable[[int, int], Home]
+
+_RATES = (
+    *("cpu_user_pct", "cpu_system_pct", "run_delay_pct", "voluntary_switches_per_s", "involuntary_switches_per_s"),
+    *("minor_faults_per_s", "major_faults_per_s", "read_bytes_per_s", "write_bytes_per_s"),
+)
+_AMOUNTS = {
+    **dict.fromkeys(("rss_anon_bytes", "rss_shmem_bytes", "swap_bytes", "oom_score"), UNKNOWN),
+    "open_files": UNKNOWN_FILES,
+    "nice": UNKNOWN_NICE,
+}
+
+
+def process(
+    moment: Moment, at: int, number: int, snapshot: Snapshot, own_pids: Collection[int], place: Place
+) -> wire.Process:
+    """The process at this place among the moment's rows, as ``P<number>``."""
+    row, tree = moment.rows[at], moment.family
+    home = place(int(row["cgroup_id"]), int(row["home"]))
+    pid, start_ns = int(row["pid"]), int(row["start_ns"])
+    return wire.Process(
+        id=f"P{number}",
+        pid=pid,
+        ppid=int(row["ppid"]),
+        start_ns=start_ns,
+        comm=text(bytes(row["comm"])),
+        uid=int(row["uid"]),
+        cpu_pct=round(float(row["cpu_pct"]), 1),
+        rss_bytes=int(row["rss_bytes"]),
+        mem_pct=round(float(row["mem_pct"]), 1),
+        rss_delta_bytes=int(row["rss_growth_bytes"]),
+        threads=int(row["threads"]),
+        state=text(bytes(row["state"])),
+        age_s=max(0.0, round((snapshot.ts_ns - int(row["first_ns"])) / 1e9, 1)),
+        forks_per_s=round(int(row["forks"]) / WINDOW_S, 1),
+        short_jobs_per_s=round(int(row["short_children"]) / WINDOW_S, 1),
+        cgroup=home.cgroup,
+        unit=home.unit,
+        container=home.container,
+        container_name=home.container_name,
+        pod=f"{home.namespace}/{home.pod}" if home.pod else None,
+        tags=tag_names(int(row["tags"])),
+        own=bool(row["own"]) or pid in own_pids,
+        kernel_thread=bool(row["kthread"]),
+        children=int(tree.children[at]),
+        descendants=int(tree.descendants[at]),
+        zombies=int(tree.zombies[at]),
+        subtree_cpu_pct=round(float(tree.subtree_cpu_pct[at]), 1),
+        child_exits_per_s=round(int(row["child_exits"]) / WINDOW_S, 1),
+        failed_children_per_s=round(int(row["failed_children"]) / WINDOW_S, 1),
+        child_execs_per_s=round(int(row["child_execs"]) / WINDOW_S, 1),
+        **_used(moment, at),
+        **_sensed(moment, (pid, start_ns)),
+    )
+
+
+def _used(moment: Moment, at: int) -> dict[str, Any]:
+    if moment.usage is None:
+        return {}
+    usage = moment.usage[at]
+    told: dict[str, Any] = {name: _rate(float(usage[name])) for name in _RATES}
+    for name, unknown in _AMOUNTS.items():
+        value = int(usage[name])
+        told[name] = None if value == unknown else value
+    return told
+
+
+def _rate(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else round(value, 1)
+
+
+def _sensed(moment: Moment, who: Identity) -> dict[str, Any]:
+    senses, told = moment.senses, dict[str, Any]()
+    if (sockets := senses.sockets.get(who)) is not None:
+        told |= {name: round(value, 1) for name, value in sockets._asdict().items()}
+    if (waits := senses.waits.get(who)) is not None:
+        told["lock_wait_pct"], told["sync_pct"] = _rate(waits.lock_wait_pct), _rate(waits.sync_pct)
+        told["lock_waiters"] = waits.lock_waiters
+    if (stuck := senses.stuck.get(who)) is not None:
+        told["stuck_s"], told["stuck_in"] = round(stuck.since_s, 1), stuck.where
+    if (failures := senses.tcp_failures_per_s.get(who)) is not None:
+        told["tcp_failures_per_s"] = round(failures, 1)
+    return told
+
+
+def host(snapshot: Snapshot, rates: HostRates, moment: Moment) -> wire.Host:
+    """The machine, its totals and what it does now."""
+    senses = moment.senses
+    return wire.Host(
+        hostname=snapshot.hostname,
+        kernel=snapshot.kernel,
+        cores=snapshot.cores,
+        mem_total_bytes=snapshot.mem_total_bytes,
+        mem_used_bytes=snapshot.mem_used_bytes,
+        swap_total_bytes=snapshot.swap_total_bytes,
+        swap_used_bytes=snapshot.swap_used_bytes,
+        cpu_pct=round(snapshot.cpu_pct, 1),
+        mem_pct=round(snapshot.mem_pct, 1),
+        load_avg=snapshot.load_avg,
+        uptime_s=snapshot.uptime_s,
+        mem_available_bytes=snapshot.mem_available_bytes or None,
+        unaccounted_cpu_pct=_unaccounted_pct(snapshot, rates, moment),
+        runqueue_p99_us=_rate(senses.runqueue_p99_us),
+        block_io_p99_us=_rate(senses.block_io_p99_us),
+        measures_blame=senses.measures_blame,
+        **asdict(rates),
+    )
+
+
+def _unaccounted_pct(snapshot: Snapshot, rates: HostRates, moment: Moment) -> float | None:
+    """What was busy and is told of no living process: mostly what came and went since the sample before."""
+    if rates.user_pct is None:
+        return None
+    accounted = float(moment.rows["cpu_pct"].sum(where=moment.rows["alive"])) / max(snapshot.cores, 1)
+    return round(max(snapshot.cpu_pct - (rates.steal_pct or 0.0) - accounted, 0.0), 1)

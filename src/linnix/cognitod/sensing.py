@@ -1,0 +1,159 @@
+"""Where what instruments told becomes ``senses.Senses``, once a sample.
+
+Owns the little history that rates need and readings do not have. Refuses to measure, and to decide what is worth
+naming. Invariants: everything kept is of the last ten seconds or bounded by whom it is kept for; what has not been
+renewed for longer than its instrument takes between two looks is not told any more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from linnix.cognitod.blame import recent
+from linnix.cognitod.blame.books import Blame
+from linnix.cognitod.host import blocked, filesystems
+from linnix.cognitod.host.filesystems import Filesystem, FilesystemsReading
+from linnix.cognitod.kernel.tcp import TCP_KINDS
+from linnix.cognitod.kills import Kills
+from linnix.cognitod.model import Home, Snapshot, text
+from linnix.cognitod.processes import Table
+from linnix.cognitod.senses import Identity, Senses, Space, Stuck
+from linnix.cognitod.sights import Sights, percentile_us, together
+
+WINDOW_NS = 10 * 10**9
+#: A file system is told from here on, and below where it fills by ``FILLING_BYTES_PER_S`` and would be full in an hour.
+NEARLY_FULL_PCT = 85.0
+FILLING_BYTES_PER_S = 1 << 20
+SOON_S = 3600.0
+#: A percentile is of the last ten seconds, read every five.
+_LATENCY_NS = 16 * 10**9
+_FAILURES = np.array([kind != "connects" for kind in TCP_KINDS])
+
+
+class Sensing:
+    """Called with each sample, after the table and the readings before it were taken in."""
+
+    def __init__(self, sights: Sights, blame: Blame, table: Table, home_of: Callable[[int, int, int], Home]) -> None:
+        self._sights = sights
+        self._blame = blame
+        self._kills = Kills(table, home_of)
+        self._filling = Filling()
+        self._failing = Failing()
+        self._percentiles: dict[str, tuple[int, float | None]] = {}
+
+    def __call__(self, snapshot: Snapshot) -> Senses:
+        """What is known at the moment of this sample."""
+        now_ns, sights = snapshot.ts_ns, self._sights
+        return Senses(
+            stuck=_stuck(sights, now_ns),
+            tcp_failures_per_s=self._failing.at(now_ns, sights),
+            stalls=recent.stalls(self._blame, int(snapshot.timestamp * 10**6)),
+            spaces=self._filling.at(now_ns, sights.filesystems),
+            kills=self._kills.at(snapshot, sights.kills),
+            runqueue_p99_us=self._p99_us("runqueue", now_ns),
+            block_io_p99_us=self._p99_us("block", now_ns),
+            measures_blame=tuple(name for name, ledger in self._blame.ledgers.items() if ledger.engaged),
+        )
+
+    def _p99_us(self, name: str, now_ns: int) -> float | None:
+        found = self._sights.latencies.get(name)
+        if found is None or now_ns - found.read_ns > _LATENCY_NS:
+            return None
+        known = self._percentiles.get(name)
+        if known is None or known[0] != found.read_ns:
+            known = found.read_ns, percentile_us(together(found.recent())["counts"], 99)
+            self._percentiles[name] = known
+        return known[1]
+
+
+def _stuck(sights: Sights, now_ns: int) -> dict[Identity, Stuck]:
+    """By process its thread that has been stuck for longest."""
+    seen = sights.blocked
+    if seen is None or now_ns - seen.ts_ns > 2 * blocked.LOOK_NS:
+        return {}
+    stuck: dict[Identity, Stuck] = {}
+    for one in seen.stuck:  # longest first
+        frame = one.stack[0].partition("+")[0] if one.stack else None
+        told = Stuck((seen.ts_ns - one.since_ns) / 10**9, one.wchan or frame)
+        stuck.setdefault((one.pid, one.start_ns), told)
+    return stuck
+
+
+class _Failures(NamedTuple):
+    ts_ns: int
+    totals: tuple[int, ...]
+    by_process: Mapping[Identity, int]
+
+
+class Failing:
+    """TCP trouble by process as a rate, out of counts since the daemon began."""
+
+    def __init__(self) -> None:
+        self._kept: deque[_Failures] = deque()
+
+    def at(self, now_ns: int, sights: Sights) -> dict[Identity, float]:
+        """Over about the last ten seconds, of those that had any."""
+        totals = tuple(sights.tcp_totals)
+        last = self._kept[-1] if self._kept else None
+        counts = last.by_process if last and last.totals == totals else _failures(sights)
+        self._kept.append(_Failures(now_ns, totals, counts))
+        while len(self._kept) > 2 and now_ns - self._kept[1].ts_ns >= WINDOW_NS:
+            self._kept.popleft()
+        then = self._kept[0]
+        if then.totals == totals or now_ns <= then.ts_ns:
+            return {}
+        grown = {who: count - then.by_process.get(who, 0) for who, count in counts.items()}
+        return {who: more * 1e9 / (now_ns - then.ts_ns) for who, more in grown.items() if more > 0}
+
+
+def _failures(sights: Sights) -> dict[Identity, int]:
+    counts: dict[Identity, int] = {}
+    for owner, row in sights.tcp.items():
+        if owner.pid:
+            who = owner.pid, owner.start_ns
+            counts[who] = counts.get(who, 0) + int(row[_FAILURES].sum())
+    return counts
+
+
+class Filling:
+    """File systems that are nearly full, or will be."""
+
+    def __init__(self) -> None:
+        self._kept: deque[FilesystemsReading] = deque()
+
+    def at(self, now_ns: int, reading: FilesystemsReading | None) -> tuple[Space, ...]:
+        """Those to be told, fullest first."""
+        if reading is None or now_ns - reading.ts_ns > 3 * filesystems.READ_NS:
+            return ()
+        if not self._kept or self._kept[-1] is not reading:
+            self._kept.append(reading)
+        while len(self._kept) > 2 and reading.ts_ns - self._kept[1].ts_ns >= WINDOW_NS:
+            self._kept.popleft()
+        then = self._kept[0]
+        before = {(one.mount.device, one.mount.point): one for one in then.filesystems}
+        passed_s = (reading.ts_ns - then.ts_ns) / 10**9
+        found = [
+            space
+            for one in reading.filesystems
+            if not one.mount.read_only
+            and (space := _space(one, before.get((one.mount.device, one.mount.point)), passed_s)) is not None
+        ]
+        return tuple(sorted(found, key=lambda space: (-space.used_pct, space.mount)))
+
+
+def _space(now: Filesystem, before: Filesystem | None, passed_s: float) -> Space | None:
+    used_pct, used, available = now.used_pct, now.used_bytes, now.avail_bytes
+    if used_pct is None or used is None or available is None:
+        return None
+    fill = 0.0
+    if before is not None and before.used_bytes is not None and passed_s * 10**9 >= WINDOW_NS:
+        fill = (used - before.used_bytes) / passed_s
+    inodes_pct = 100.0 * now.inodes_used / now.inodes if now.inodes and now.inodes_used is not None else None
+    filling = fill >= FILLING_BYTES_PER_S and available / fill <= SOON_S
+    if max(used_pct, inodes_pct or 0.0) < NEARLY_FULL_PCT and not filling:
+        return None
+    return Space(text(now.mount.point), used_pct, available, inodes_pct, fill)
