@@ -18,7 +18,7 @@ from linnix.cognitod.senses import Identity, Stall
 
 WINDOW_US = 10_000_000
 #: Of each resource.
-MAX_PAIRS = 5
+MAX_PAIRS = 8
 MIN_TASK_NS = 50_000_000
 
 _COLUMNS = ["victim_pid", "victim_start_ns", "offender_pid", "offender_start_ns", "kind", "task_ns", "stall_ns"]

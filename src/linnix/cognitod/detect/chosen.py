@@ -11,7 +11,8 @@ third. Kernel threads are chosen for CPU and for being stuck, blamed or accused,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,15 +46,11 @@ Values = NDArray[Any]
 
 def choose(moment: Moment, findings: Sequence[Finding]) -> list[int]:
     """Places among the moment's rows, most relevant first. ``findings``: in their order."""
-    order = dict.fromkeys(_told(moment, findings))
-    _add(order, _parties(moment))
     ranked = [_highest(moment, values, floor) for values, floor in _measures(moment)] + _of_senses(moment)
-    _add(order, (places[0] for places in ranked if places))
-    _add(order, _forebears(moment, list(order)))
-    for rank in range(1, RANKS):
-        _add(order, (places[rank] for places in ranked if len(places) > rank))
-    _add(order, _forebears(moment, list(order)))
-    return list(order)
+    first = [*_told(moment, findings), *_parties(moment), *(places[0] for places in ranked if places)]
+    others = [places[rank] for rank in range(1, RANKS) for places in ranked if len(places) > rank]
+    everybody = (*first, *_forebears(moment, first), *others, *_forebears(moment, others))
+    return list(dict.fromkeys(place for place in everybody if place >= 0))[:MAX_PROCESSES]
 
 
 def writers(moment: Moment) -> list[int]:
@@ -61,12 +58,6 @@ def writers(moment: Moment) -> list[int]:
     if moment.usage is None:
         return []
     return _highest(moment, moment.usage["write_bytes_per_s"], MIN_WRITER_BYTES_PER_S)
-
-
-def _add(order: dict[int, None], places: Iterable[int]) -> None:
-    for place in places:
-        if place >= 0 and len(order) < MAX_PROCESSES:
-            order[place] = None
 
 
 def _told(moment: Moment, findings: Sequence[Finding]) -> list[int]:
@@ -136,27 +127,23 @@ def _of_senses(moment: Moment) -> list[list[int]]:
 def _by(moment: Moment, values: Mapping[Identity, float], floor: float) -> Iterator[int]:
     """Those of the living with the highest values, at least ``floor``."""
     above = sorted((-value, who) for who, value in values.items() if value >= floor)
-    found = 0
-    for _, who in above:
-        place = moment.at(who)
-        if place >= 0 and moment.rows["alive"][place] and found < RANKS:
-            found += 1
-            yield place
+    living = (place for _, who in above if (place := moment.at(who)) >= 0 and moment.rows["alive"][place])
+    return islice(living, RANKS)
 
 
 def _highest(moment: Moment, values: Values, floor: float) -> list[int]:
     """Those of the living that are no kernel threads with the highest values, at least ``floor``."""
     rows = moment.rows
-    at = np.flatnonzero((values >= floor) & rows["alive"] & ~rows["kthread"])  # NaN is never above
+    at = np.flatnonzero((values >= floor) & moment.users)  # NaN is never above
     order = np.lexsort((rows["start_ns"][at], rows["pid"][at], -values[at].astype(np.float64)))
     places: list[int] = at[order][:RANKS].tolist()
     return places
 
 
 def _forebears(moment: Moment, of: Sequence[int]) -> Iterator[int]:
-    """Parents of these, and theirs, but for pid 1 and what is above it."""
-    level = list(of)
+    """Parents of these, and theirs, but for pid 1 and the kernel's."""
+    rows, level = moment.rows, [place for place in of if place >= 0]
     for _ in range(FOREBEARS):
-        above = [int(moment.family.parents[place]) for place in level]
-        level = [place for place in dict.fromkeys(above) if place >= 0 and moment.rows["pid"][place] > 1]
+        above = dict.fromkeys(int(moment.family.parents[place]) for place in level)
+        level = [place for place in above if place >= 0 and rows["pid"][place] > 1 and not rows["kthread"][place]]
         yield from level

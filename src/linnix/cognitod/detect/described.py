@@ -1,4 +1,4 @@
-"""One process, and the host, in the words of facts.
+"""Processes, and the host, in the words of facts.
 
 Owns how a value that is not known is told: as None, never as 0. Refuses to choose. Invariant: equal values give equal
 facts; percent and rates are rounded to one digit, so that noise below that does not look like news.
@@ -6,11 +6,12 @@ facts; percent and rates are rounded to one digit, so that noise below that does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.tags import WINDOW_S
@@ -34,62 +35,78 @@ _AMOUNTS = {
 }
 
 
-def process(
-    moment: Moment, at: int, number: int, snapshot: Snapshot, own_pids: Collection[int], place: Place
-) -> wire.Process:
-    """The process at this place among the moment's rows, as ``P<number>``."""
-    row, tree = moment.rows[at], moment.family
-    home = place(int(row["cgroup_id"]), int(row["home"]))
-    pid, start_ns = int(row["pid"]), int(row["start_ns"])
-    return wire.Process(
-        id=f"P{number}",
-        pid=pid,
-        ppid=int(row["ppid"]),
-        start_ns=start_ns,
-        comm=text(bytes(row["comm"])),
-        uid=int(row["uid"]),
-        cpu_pct=round(float(row["cpu_pct"]), 1),
-        rss_bytes=int(row["rss_bytes"]),
-        mem_pct=round(float(row["mem_pct"]), 1),
-        rss_delta_bytes=int(row["rss_growth_bytes"]),
-        threads=int(row["threads"]),
-        state=text(bytes(row["state"])),
-        age_s=max(0.0, round((snapshot.ts_ns - int(row["first_ns"])) / 1e9, 1)),
-        forks_per_s=round(int(row["forks"]) / WINDOW_S, 1),
-        short_jobs_per_s=round(int(row["short_children"]) / WINDOW_S, 1),
-        cgroup=home.cgroup,
-        unit=home.unit,
-        container=home.container,
-        container_name=home.container_name,
-        pod=f"{home.namespace}/{home.pod}" if home.pod else None,
-        tags=tag_names(int(row["tags"])),
-        own=bool(row["own"]) or pid in own_pids,
-        kernel_thread=bool(row["kthread"]),
-        children=int(tree.children[at]),
-        descendants=int(tree.descendants[at]),
-        zombies=int(tree.zombies[at]),
-        subtree_cpu_pct=round(float(tree.subtree_cpu_pct[at]), 1),
-        child_exits_per_s=round(int(row["child_exits"]) / WINDOW_S, 1),
-        failed_children_per_s=round(int(row["failed_children"]) / WINDOW_S, 1),
-        child_execs_per_s=round(int(row["child_execs"]) / WINDOW_S, 1),
+def processes(
+    moment: Moment, chosen: Sequence[int], snapshot: Snapshot, own_pids: Collection[int], place: Place
+) -> tuple[wire.Process, ...]:
+    """The processes at these places among the moment's rows, as ``P1``, ``P2`` and so on."""
+    at, tree = np.array(chosen, np.intp), moment.family
+    rows = moment.rows.take(at)
+    column = {name: rows[name].tolist() for name in rows.dtype.names or ()}
+    told = {
+        "cpu_pct": _rounded(rows["cpu_pct"]),
+        "rss_bytes": column["rss_bytes"],
+        "mem_pct": _rounded(rows["mem_pct"]),
+        "rss_delta_bytes": column["rss_growth_bytes"],
+        "threads": column["threads"],
+        "forks_per_s": [count / WINDOW_S for count in column["forks"]],
+        "short_jobs_per_s": [count / WINDOW_S for count in column["short_children"]],
+        "kernel_thread": column["kthread"],
+        "children": tree.children[at].tolist(),
+        "descendants": tree.descendants[at].tolist(),
+        "zombies": tree.zombies[at].tolist(),
+        "subtree_cpu_pct": _rounded(tree.subtree_cpu_pct[at]),
+        "child_exits_per_s": [count / WINDOW_S for count in column["child_exits"]],
+        "failed_children_per_s": [count / WINDOW_S for count in column["failed_children"]],
+        "child_execs_per_s": [count / WINDOW_S for count in column["child_execs"]],
         **_used(moment, at),
-        **_sensed(moment, (pid, start_ns)),
-    )
+    }
+    names, values = tuple(told), zip(*told.values(), strict=True)
+    found = []
+    for number, figures in enumerate(values):
+        pid, start_ns = column["pid"][number], column["start_ns"][number]
+        home = place(column["cgroup_id"][number], column["home"][number])
+        found.append(
+            wire.Process(
+                id=f"P{number + 1}",
+                pid=pid,
+                ppid=column["ppid"][number],
+                start_ns=start_ns,
+                comm=text(column["comm"][number]),
+                uid=column["uid"][number],
+                state=text(column["state"][number]),
+                age_s=max(0.0, round((snapshot.ts_ns - column["first_ns"][number]) / 1e9, 1)),
+                cgroup=home.cgroup,
+                unit=home.unit,
+                container=home.container,
+                container_name=home.container_name,
+                pod=f"{home.namespace}/{home.pod}" if home.pod else None,
+                tags=tag_names(column["tags"][number]),
+                own=column["own"][number] or pid in own_pids,
+                **dict(zip(names, figures, strict=True)),
+                **_sensed(moment, (pid, start_ns)),
+            )
+        )
+    return tuple(found)
 
 
-def _used(moment: Moment, at: int) -> dict[str, Any]:
+def _rounded(values: NDArray[Any]) -> list[Any]:
+    """To one digit; NaN is None."""
+    rounded = values.astype(np.float64).round(1).tolist()
+    return [None if value != value else value for value in rounded]
+
+
+def _used(moment: Moment, at: NDArray[np.intp]) -> dict[str, list[Any]]:
     if moment.usage is None:
         return {}
-    usage = moment.usage[at]
-    told: dict[str, Any] = {name: _rate(float(usage[name])) for name in _RATES}
+    usage = moment.usage.take(at)
+    told = {name: _rounded(usage[name]) for name in _RATES}
     for name, unknown in _AMOUNTS.items():
-        value = int(usage[name])
-        told[name] = None if value == unknown else value
+        told[name] = [None if value == unknown else value for value in usage[name].tolist()]
     return told
 
 
 def _rate(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else round(value, 1)
+    return None if value is None else round(value, 1)
 
 
 def _sensed(moment: Moment, who: Identity) -> dict[str, Any]:

@@ -51,9 +51,7 @@ def build(
     live = moment.rows.compress(moment.rows["alive"])
     ordered = _distinct(findings)[:MAX_FINDINGS]
     chosen = choose(moment, ordered)
-    processes = tuple(
-        described.process(moment, at, number, snapshot, own_pids, place) for number, at in enumerate(chosen, 1)
-    )
+    processes = described.processes(moment, chosen, snapshot, own_pids, place)
     ids = {(process.pid, process.start_ns): process.id for process in processes}
     return wire.Facts(
         timestamp=snapshot.timestamp,

@@ -7,15 +7,17 @@ to choose and to describe. Invariant: rows, usage and family are of equal length
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linnix.cognitod.detect.family import Family, family
 from linnix.cognitod.model import Rows
 from linnix.cognitod.senses import NOTHING, Identity, Senses
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Moment:
     """``rows``: dtype ROW, living and exited. ``usage``: dtype USAGE of the same processes, None: not known."""
 
@@ -33,10 +35,20 @@ class Moment:
         """Where this process is among the rows, -1 where it is not."""
         if identity is None:
             return -1
-        found = np.flatnonzero((self.rows["pid"] == identity[0]) & (self.rows["start_ns"] == identity[1]))
-        return int(found[0]) if len(found) else -1
+        found: list[int] = np.flatnonzero(self._pids == identity[0]).tolist()
+        return next((place for place in found if self.rows["start_ns"][place] == identity[1]), -1)
 
     def lives(self, identity: Identity | None) -> bool:
         """Whether it is there and has not exited."""
         place = self.at(identity)
         return place >= 0 and bool(self.rows["alive"][place])
+
+    @cached_property
+    def users(self) -> NDArray[np.bool_]:
+        """Which of them live and are no threads of the kernel."""
+        users: NDArray[np.bool_] = self.rows["alive"] & ~self.rows["kthread"]
+        return users
+
+    @cached_property
+    def _pids(self) -> NDArray[np.uint32]:
+        return np.ascontiguousarray(self.rows["pid"])
