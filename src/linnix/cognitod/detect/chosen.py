@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.tags import WINDOW_S
 from linnix.cognitod.events import UNKNOWN_FILES
+from linnix.cognitod.handles import Index, distinct
 from linnix.cognitod.model import Finding
 from linnix.cognitod.senses import Identity
 
@@ -66,16 +67,24 @@ def _told(moment: Moment, findings: Sequence[Finding]) -> list[int]:
     named = dict.fromkeys((f.pid, f.start_ns) for f in findings if f.pid is not None and f.start_ns is not None)
     culprits = [place for who in named if (place := moment.at(who)) >= 0][:MAX_CULPRITS]
     at = np.flatnonzero(rows["alive"])
-    live = rows.take(at)
-    by_cpu = at[np.lexsort((live["pid"], -live["rss_bytes"].astype(np.int64), -live["cpu_pct"]))]
-    by_rss = at[np.lexsort((live["pid"], -live["cpu_pct"], -live["rss_bytes"].astype(np.int64)))]
-    by_forks = at[np.lexsort((live["pid"], -live["forks"].astype(np.int64)))][:TOP_FORKERS]
-    tops = {
-        *by_cpu[rows["cpu_pct"][by_cpu] > MIN_CPU_PCT][:TOP].tolist(),
-        *by_rss[rows["rss_bytes"][by_rss] > MIN_RSS_BYTES][:TOP].tolist(),
-        *by_forks[rows["forks"][by_forks] >= MIN_FORKS_PER_S * WINDOW_S].tolist(),
-    }
-    return culprits + [place for place in by_cpu.tolist() if place in tops and place not in culprits]
+    cpu, rss, forks, pid = (rows[name][at] for name in ("cpu_pct", "rss_bytes", "forks", "pid"))
+    by_cpu, by_rss, by_pid = -cpu, -rss.astype(np.int64), pid
+    tops = np.concatenate(
+        [
+            _first(TOP, np.flatnonzero(cpu > MIN_CPU_PCT), by_cpu, by_rss, by_pid),
+            _first(TOP, np.flatnonzero(rss > MIN_RSS_BYTES), by_rss, by_cpu, by_pid),
+            _first(TOP_FORKERS, np.flatnonzero(forks >= MIN_FORKS_PER_S * WINDOW_S), -forks.astype(np.int64), by_pid),
+        ]
+    )
+    told: list[int] = at[_first(len(tops), distinct(tops), by_cpu, by_rss, by_pid)].tolist()
+    return culprits + [place for place in told if place not in culprits]
+
+
+def _first(count: int, at: Index, *keys: Values) -> Index:
+    """Of these those that ``count`` at most come before, by the first key, then the others; in that order."""
+    if len(at) > count:  # most need not be sorted
+        at = at[keys[0][at] <= np.partition(keys[0][at], count - 1)[count - 1]]
+    return at[np.lexsort([key[at] for key in reversed(keys)])][:count]
 
 
 def _parties(moment: Moment) -> Iterator[int]:
@@ -133,10 +142,8 @@ def _by(moment: Moment, values: Mapping[Identity, float], floor: float) -> Itera
 
 def _highest(moment: Moment, values: Values, floor: float) -> list[int]:
     """Those of the living that are no kernel threads with the highest values, at least ``floor``."""
-    rows = moment.rows
     at = np.flatnonzero((values >= floor) & moment.users)  # NaN is never above
-    order = np.lexsort((rows["start_ns"][at], rows["pid"][at], -values[at].astype(np.float64)))
-    places: list[int] = at[order][:RANKS].tolist()
+    places: list[int] = _first(RANKS, at, -values.astype(np.float64), moment.rows["pid"]).tolist()
     return places
 
 

@@ -146,19 +146,18 @@ def _finding(finding: Finding, number: int, ids: Ids) -> wire.Finding:
 def _trends(host: Sequence[wire.Trend], chosen: Rows, ids: Ids) -> tuple[wire.Trend, ...]:
     """The host's, then memory of those chosen processes for which it really changed."""
     trends = list(host)
-    for row in chosen:
+    for row in chosen.compress(np.abs(chosen["rss_growth_bytes"]) >= MIN_RSS_TREND_BYTES):
         delta = int(row["rss_growth_bytes"])
-        if abs(delta) >= MIN_RSS_TREND_BYTES:
-            trends.append(
-                wire.Trend(
-                    id="",
-                    metric="rss",
-                    direction="rising" if delta > 0 else "falling",
-                    delta=float(delta),
-                    window_s=round(int(row["rss_window_ns"]) / 1e9, 1),
-                    process=ids[int(row["pid"]), int(row["start_ns"])],
-                )
+        trends.append(
+            wire.Trend(
+                id="",
+                metric="rss",
+                direction="rising" if delta > 0 else "falling",
+                delta=float(delta),
+                window_s=round(int(row["rss_window_ns"]) / 1e9, 1),
+                process=ids[int(row["pid"]), int(row["start_ns"])],
             )
+        )
     return tuple(
         wire.Trend(
             id=f"T{number}",
