@@ -10,17 +10,16 @@ All of it runs on the event loop's thread.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from linnix.cognitod import records
 from linnix.cognitod.conservation import Ledger
-from linnix.cognitod.detect import Alerts, Engine, facts, tags
+from linnix.cognitod.detect import Alerts, Engine, facts, tags, told
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
@@ -29,12 +28,12 @@ from linnix.cognitod.history import History
 from linnix.cognitod.host.cgroup import Cgroups
 from linnix.cognitod.host.homes import AGAIN_NS, SETTLED_NS, HomeReading, Homes
 from linnix.cognitod.hub import Hub
+from linnix.cognitod.judging import Judging
 from linnix.cognitod.model import (
     ENDED,
     QUIET,
     Activity,
     Alert,
-    Finding,
     Flooder,
     Frames,
     Home,
@@ -44,6 +43,7 @@ from linnix.cognitod.model import (
     Snapshot,
     Tag,
     TagChange,
+    text,
 )
 from linnix.cognitod.processes import Table, Update
 from linnix.cognitod.trends import Sliding
@@ -52,7 +52,6 @@ from linnix.insight.facts import Facts
 ACTIVITY_WINDOW_S = 10
 #: Detectors are asked no more often than this between samples: in a storm there are ten batches a second.
 JUDGE_EVERY_NS = 450_000_000
-MAX_ALERTS = 1000
 
 _FORK, _EXEC, _EXIT, _SHORT, _FAILED = range(5)
 
@@ -76,7 +75,7 @@ class Pipeline:
         on_reading: Mapping[type, Callable[[Any], None]] = MappingProxyType({}),
     ) -> None:
         self.table = table
-        self.engine = engine
+        self.judging = Judging(engine, gate, self.home_of)
         self.hub = hub
         self.sight_name = sight_name
         self.degraded = degraded
@@ -86,8 +85,6 @@ class Pipeline:
         self.snapshot: Snapshot | None = None  # until the first sample is there
         self.trends = Trends()
         self.activity = Activity()
-        self.alerts: deque[Alert] = deque(maxlen=MAX_ALERTS)
-        self.alerts_total = 0
         self.history = History()
         self.events_total = 0
         self.queue_dropped = 0
@@ -96,7 +93,6 @@ class Pipeline:
         self.samples_total = 0
         self.ledger = Ledger()
         self._floods = Floods()
-        self._gate = gate
         self._read_counters = read_counters
         self._on_alert = on_alert
         self._on_reading: dict[type, Callable[[Any], None]] = {HomeReading: self._take_homes, **on_reading}
@@ -139,8 +135,18 @@ class Pipeline:
             return self.place(cgroup_id)
         return self.place(int(row["cgroup_id"]), int(row["home"]))
 
+    def name_of(self, pid: int, start_ns: int) -> str | None:
+        """What a process is or was called, None of one that is forgotten."""
+        row = self.table.find(pid)
+        return None if row is None or int(row["start_ns"]) != start_ns else text(bytes(row["comm"]))
+
     def facts(self) -> Facts:
         """What there is to explain about this host now. ``LookupError`` while there is no sample yet."""
+        known = self._known()
+        return msgspec.structs.replace(known, findings=told.findings(self.judging.causes, known))
+
+    def _known(self) -> Facts:
+        """The same without findings."""
         if self.snapshot is None:
             raise LookupError("the first sample of the host is not there yet")
         rows = self.table.rows()
@@ -149,7 +155,7 @@ class Pipeline:
             rows,
             self.snapshot,
             self.activity,
-            self.engine.open_findings(self.now_ns()),
+            self.judging.open_findings(self.now_ns()),
             frozenset(living["pid"][living["own"]].tolist()),
             trends=self.trends.trends(),
             lost_events=self.losses().events,
@@ -175,8 +181,7 @@ class Pipeline:
 
     def use_rules(self, rules: Sequence[Rule]) -> None:
         """Go by these rules from now on, and keep what is known of those that stay the same."""
-        self.engine.use(rules)
-        self._gate.use(rules)
+        self.judging.use(rules)
 
     def on_reading(self, reading: object) -> None:
         """Hand what an instrument saw to whoever keeps readings of its type."""
@@ -205,6 +210,7 @@ class Pipeline:
         present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
         self._retag(rows if present.all() else rows.compress(present), now_ns)
         self._refresh_activity(now_ns)
+        self.judging.sampled(sample.snapshot.timestamp, len(sample.rows), now_ns)
         self._judge(sample.snapshot, now_ns)
 
     def _ask_homes(self, rows: Array, now_ns: int) -> None:
@@ -278,21 +284,11 @@ class Pipeline:
         events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
         rows = self.table.rows()
-        findings = self.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of)
-        for finding in findings:
-            self.raise_alert(finding, now_ns)
-
-    def raise_alert(self, finding: Finding, now_ns: int) -> None:
-        """Tell of a finding, unless its rule told of the same offender within its cooldown."""
-        if (alert := self._gate.admit(finding, now_ns)) is None:
-            return
-        if finding.pid is not None and finding.start_ns is not None:
-            alert = replace(alert, home=self.home_of(finding.pid, finding.start_ns))
-        self.alerts.append(alert)
-        self.alerts_total += 1
-        self.hub.publish_alert(alert)
-        for tell in self._on_alert:
-            tell(alert)
+        found = self.judging.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of)
+        for alert in self.judging.weigh(found, self._known(), now_ns):
+            self.hub.publish_alert(alert)
+            for tell in self._on_alert:
+                tell(alert)
 
 
 _RATE_OF_KIND = np.array([_EXEC, _FORK, _EXIT], np.intp)  # by events.Kind
