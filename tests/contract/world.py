@@ -84,7 +84,7 @@ class World:
         self.sights = Sights(
             wall=lambda: 1_764_000_000.0 + self.seconds,
             clock=lambda: self.now_ns,
-            tell=lambda finding: self.pipeline.raise_alert(finding, self.now_ns),
+            tell=self.pipeline.judging.note,
         )
         self.probes = probes.Table(lambda: self.probe_lines)
         self.registry = metrics.build(

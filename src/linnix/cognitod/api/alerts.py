@@ -20,7 +20,7 @@ from linnix.cognitod.hub import Filter, Subscription
 from linnix.cognitod.model import Alert
 from linnix.insight.classes import SEVERITIES
 
-#: How the states of an alert are told on the stream. The original's clients listen for ``alert``: they hear of each once.
+#: How an alert's states are told on the stream. The original's clients listen for ``alert``: they hear of each once.
 _EVENTS = {"firing": "alert", "resolved": "resolved"}
 
 

@@ -50,8 +50,11 @@ class Alerts:
         ``causes``: all that is wrong now. ``found``: keys of the findings that were renewed in this step; what is open
         only because it was so a while ago begins no alert.
         """
+        still = set(self._named(causes))
+        ended = self._close([key for key in self._open if key not in still], now_ns)
         begun = [cause for cause in causes if self._begins(cause, found, now_ns)]
-        ended = self._end(causes, begun, now_ns)
+        # What was told until now as something milder, or of a class that says less.
+        ended += self._close(self._named(begun), now_ns)
         began = [self._begin(cause, now_ns) for cause in begun]
         self._renew(causes)
         return ended + began
@@ -81,21 +84,20 @@ class Alerts:
         self._open[cause.key] = _Open(alert, set(cause.told))
         return alert
 
-    def _end(self, causes: Sequence[Cause], begun: Sequence[Cause], now_ns: int) -> list[Alert]:
-        """Take out what is no longer so, and what another tells from now on: a graver, or of a class that says more."""
-        told = {key for cause in causes for key in cause.told} | {cause.key for cause in causes}
-        anew = {key for cause in begun for key in (*cause.told, cause.key)}
+    def _close(self, keys: Iterable[str], now_ns: int) -> list[Alert]:
         ended = []
-        for key, open_ in list(self._open.items()):
-            names = {key, *open_.told}
-            if names & told and not names & anew:
-                continue
-            del self._open[key]
+        for key in keys:
+            open_ = self._open.pop(key)
             for symptom in open_.symptoms:
                 self._hush(symptom, now_ns, max(now_ns + AFTERMATH_NS, self._until.get(symptom, 0)))
             resolved_at = _unix(open_.alert.finding, now_ns)
             ended.append(replace(open_.alert, state="resolved", resolved_at=resolved_at))
         return ended
+
+    def _named(self, causes: Sequence[Cause]) -> list[str]:
+        """Keys of the open alerts that are about any of these, as they are or as they were."""
+        names = {key for cause in causes for key in (cause.key, *cause.told)}
+        return [key for key, open_ in self._open.items() if key in names or open_.told & names]
 
     def _renew(self, causes: Sequence[Cause]) -> None:
         """Remember by which findings open alerts are told, and what else they explain."""
