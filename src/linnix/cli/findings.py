@@ -26,8 +26,9 @@ def findings(
 ) -> None:
     """Say what is wrong on this host, and which process causes it.
 
-    The most likely cause comes first, symptoms after all causes. Under each are the numbers that a rule judged by, what it
-    explains, and who was measured to wait for it.
+    The most likely cause comes first, symptoms after all causes.
+
+    Under each are the numbers that a rule judged by, what it explains, and who was measured to wait for it.
 
     SCORE says how likely this is a cause and worth looking at first, between 0 and 1.
 

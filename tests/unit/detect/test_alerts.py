@@ -95,15 +95,21 @@ def test_what_is_only_worth_knowing_raises_none() -> None:
 def test_a_symptom_raises_none_nor_does_it_when_its_cause_has_just_ended() -> None:
     gate = Alerts([], "box")
     leak, risk = finding("mem_leak", 300), finding("oom_risk")
-    told = [observe(gate, 1, leak, risk), observe(gate, 2, leak, risk), observe(gate, 3, risk), observe(gate, 32, risk)]
-    told.append(observe(gate, 33, risk))
-    assert told == [
-        [("firing", "alert-1", "mem_leak", 300)],
-        [],
-        [("resolved", "alert-1", "mem_leak", 300)],
-        [],
-        [("firing", "alert-2", "oom_risk", None)],
-    ]
+    assert observe(gate, 1, leak, risk) == [("firing", "alert-1", "mem_leak", 300)]
+    assert observe(gate, 20, leak, risk) == []
+    assert observe(gate, 21, risk) == [("resolved", "alert-1", "mem_leak", 300)]
+    assert observe(gate, 50, risk) == []
+    assert observe(gate, 51, risk) == [("firing", "alert-2", "oom_risk", None)]
+
+
+def test_what_names_nobody_waits_a_moment_for_a_cause_that_does() -> None:
+    gate = Alerts([], "box")
+    pressure, hog = finding("cpu_saturation"), finding("cpu_spin", 300, "low")
+    assert [observe(gate, second, pressure) for second in (1, 5)] == [[], []]
+    assert observe(gate, 6, pressure, hog) == [("firing", "alert-1", "cpu_spin", 300)]
+    other = Alerts([], "box")
+    assert [observe(other, second, pressure) for second in (1, 5)] == [[], []]
+    assert observe(other, 6, pressure) == [("firing", "alert-1", "cpu_saturation", None)]
 
 
 def test_what_grows_graver_is_told_anew_and_the_alert_before_is_over() -> None:

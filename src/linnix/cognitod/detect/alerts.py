@@ -21,6 +21,8 @@ MAX_KEYS = 8192
 #: Pressure is an average of ten seconds, and findings stay open for ten more: for so long the symptoms of what is over
 #: are no news.
 AFTERMATH_NS = 30 * NS
+#: What names nobody is mostly a symptom, and often found before its cause: so long it waits for one.
+PATIENCE_NS = 5 * NS
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Alerts:
         self._host = host
         self._until: dict[str, int] = {}  # by key of a finding
         self._open: dict[str, _Open] = {}  # by key of the cause
+        self._nameless: dict[str, int] = {}  # since when there is a cause that names nobody
         self._count = 0
 
     def use(self, rules: Iterable[Rule]) -> None:
@@ -50,8 +53,9 @@ class Alerts:
         ``causes``: all that is wrong now. ``found``: keys of the findings that were renewed in this step; what is open
         only because it was so a while ago begins no alert.
         """
-        still = set(self._named(causes))
+        still = set(self._named([cause for cause in causes if cause.severity != "info"]))
         ended = self._close([key for key in self._open if key not in still], now_ns)
+        self._nameless = {cause.key: self._nameless.get(cause.key, now_ns) for cause in causes if cause.who is None}
         begun = [cause for cause in causes if self._begins(cause, found, now_ns)]
         # What was told until now as something milder, or of a class that says less.
         ended += self._close(self._named(begun), now_ns)
@@ -62,6 +66,8 @@ class Alerts:
     def _begins(self, cause: Cause, found: Collection[str], now_ns: int) -> bool:
         """Whether this is news: no open alert tells of it, or it has become graver than that says."""
         if not cause.alarming or not any(key in found for key in cause.told):
+            return False
+        if now_ns - self._nameless.get(cause.key, -PATIENCE_NS) < PATIENCE_NS:
             return False
         if any(_grave(open_.alert.finding.severity) >= _grave(cause.severity) for open_ in self._telling(cause)):
             return False

@@ -32,7 +32,6 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "lock_contention": ("hung_task", "cpu_saturation", "noisy_neighbour"),
     "cgroup_throttle": ("cpu_saturation",),
     "net_flood": ("cpu_saturation", "noisy_neighbour", "cpu_spin"),
-    "cpu_saturation": ("noisy_neighbour",),
     "cpu_spin": ("cpu_saturation", "noisy_neighbour"),
     "noisy_neighbour": ("cpu_saturation",),
 }  # fmt: skip
