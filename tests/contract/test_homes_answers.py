@@ -121,10 +121,7 @@ def test_an_alert_says_where_its_culprit_lived() -> None:
         rule="r", cls="normal", severity="low", message="m", key="k", ts_ns=made.now_ns, timestamp=1.0, pid=11,
         start_ns=1011, comm="pod",
     )  # fmt: skip
-    alert = Alert(
-        id="alert-1", finding=finding, timestamp=1.0, host="box", home=made.pipeline.home_of(11, Proc(11).start)
-    )
-    made.pipeline.alerts.append(alert)
+    made.pipeline.judging.remember(Alert(id="alert-1", finding=finding, timestamp=1.0, host="box"))
 
     assert where(made.get("/timeline").json()[0]) == IN_POD
 

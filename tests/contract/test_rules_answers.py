@@ -21,6 +21,7 @@ HOG = """
 #: The fields of an alert before rules had labels, in the order in which they were sent.
 BEFORE = ["rule", "severity", "message", "host", "id", "timestamp", "pid", "start_ns", "comm", "class", "evidence",
           "cgroup", "unit", "container", "k8s"]  # fmt: skip
+AFTER = ["labels", "runbook", "state", "resolved_at"]
 
 
 def watched(scope: str = "") -> World:
@@ -39,23 +40,23 @@ def run(world: World) -> None:
 def test_an_alert_has_the_labels_and_the_runbook_of_its_rule_after_all_it_had() -> None:
     world = watched()
     (alert,) = world.get("/alerts", headers={"Accept": "application/json"}).json()
-    assert list(alert) == [*BEFORE, "labels", "runbook"]
+    assert list(alert) == [*BEFORE, *AFTER]
     assert (alert["labels"], alert["runbook"]) == ({"team": "db", "tier": "1"}, "Look at pg_stat_activity.")
     (past,) = world.get("/timeline").json()
     assert (past["labels"], past["runbook"]) == (alert["labels"], alert["runbook"])
-    assert list(past)[-2:] == ["labels", "runbook"]
+    assert list(past)[-len(AFTER) :] == AFTER
 
 
 def test_a_streamed_alert_has_them_too() -> None:
     world = World()
     world.pipeline.use_rules(parse(HOG.replace("SCOPE", "")))
     ((_, alert),) = frames("\n\n".join(world.listen("/alerts", lambda: run(world), 2)))
-    assert (list(alert), alert["labels"]["team"]) == ([*BEFORE, "labels", "runbook"], "db")
+    assert (list(alert), alert["labels"]["team"]) == ([*BEFORE, *AFTER], "db")
 
 
 def test_a_rule_without_them_sends_an_empty_object_and_null() -> None:
     world = World()
-    world.pipeline.use_rules(parse("- {name: hog, detector: cpu_pct, threshold: 80, duration: 5}"))
+    world.pipeline.use_rules(parse("- {name: hog, detector: cpu_pct, threshold: 80, duration: 5, severity: low}"))
     run(world)
     (alert,) = world.get("/timeline").json()
     assert (alert["labels"], alert["runbook"]) == ({}, None)
@@ -84,7 +85,7 @@ def test_status_says_which_rules_are_in_use_and_why_not_others(tmp_path: Path) -
     world.apps = build(world.pipeline, world.config, closing=world.closing, registry=world.registry, rules=book)
 
     told = world.get("/status").json()
-    assert list(told)[-1] == "rules"
+    assert list(told)[-2:] == ["rules", "checked"]
     assert (told["rules"], told["active_rules"]) == (
         {"count": 1, "files": [str(path)], "loaded_at": 1234.5, "error": None, "ignored": []},
         1,

@@ -171,6 +171,8 @@ def test_a_kill_is_told_with_all_that_was_held_and_raises_an_alert() -> None:
         ],
     }
     assert world.get("/system").json()["oom_kills"] == 3
+    assert world.get("/timeline").json() == []  # it is told with the next sample, when it can be known why
+    world.sample(Proc(10))
     assert [(entry["class"], entry["pid"], entry["severity"]) for entry in world.get("/timeline").json()] == [
         ("oom_kill", 10, "high")
     ]

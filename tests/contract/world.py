@@ -75,7 +75,7 @@ class World:
         self.sights = Sights(
             wall=lambda: 1_764_000_000.0 + self.seconds,
             clock=lambda: self.now_ns,
-            tell=lambda finding: self.pipeline.raise_alert(finding, self.now_ns),
+            tell=lambda finding: self.pipeline.judging.note(finding),
         )
         self.pipeline = Pipeline(
             table=table,

@@ -1,7 +1,7 @@
 """One question to the daemon, for the commands that only show what it says.
 
 Owns the words for an answer that does not come. Refuses to start anything. Invariant: what is returned is the JSON
-object that was asked for; everything else is a `CommandError`, with exit code 3 when no daemon answers.
+that was asked for; everything else is a `CommandError`, with exit code 3 when no daemon answers.
 """
 
 import http.client
@@ -37,6 +37,21 @@ def base_url(written: str) -> str:
 
 def ask(base: str, path: str, params: Mapping[str, str]) -> dict[str, Any]:
     """The JSON object behind a path of the daemon at `base`."""
+    found = _answer(base, path, params)
+    if not isinstance(found, dict):
+        raise _stranger(base)
+    return found
+
+
+def ask_list(base: str, path: str) -> list[dict[str, Any]]:
+    """The JSON array of objects behind a path of the daemon at `base`."""
+    found = _answer(base, path, {})
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise _stranger(base)
+    return found
+
+
+def _answer(base: str, path: str, params: Mapping[str, str]) -> Any:
     url = f"{base}{path}?{urllib.parse.urlencode(params)}"
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     if token := os.environ.get("LINNIX_API_TOKEN"):
@@ -58,12 +73,13 @@ def ask(base: str, path: str, params: Mapping[str, str]) -> dict[str, Any]:
             ExitCode.NO_DAEMON,
         ) from None
     try:
-        found = json.loads(raw)
+        return json.loads(raw)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise CommandError(f"what answers at {base} is no cognitod", "Name its address: --host URL", ExitCode.NO_DAEMON)
-    return found
+        raise _stranger(base) from None
+
+
+def _stranger(base: str) -> CommandError:
+    return CommandError(f"what answers at {base} is no cognitod", "Name its address: --host URL", ExitCode.NO_DAEMON)
 
 
 def _refused(base: str, status: int, raw: bytes) -> CommandError:

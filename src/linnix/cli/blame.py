@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -132,24 +133,19 @@ def _print_once(told: dict[str, Any], as_json: bool, colour: bool) -> None:
         print(line)
 
 
-def _watch(look: Any, interval_s: float, as_json: bool, colour: bool) -> None:
+def _watch(look: Callable[[], dict[str, Any]], interval_s: float, as_json: bool, colour: bool) -> None:
     from linnix.cli import _blame_table
+    from linnix.cli._watching import redraws, watch
 
-    redraws = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not as_json
-    drawn = 0
-    while True:
+    redrawn = redraws() and not as_json
+
+    def shown() -> list[str]:
         told = look()
         if as_json:
-            shown = [json.dumps(told)]
-        elif redraws:
-            shown = _blame_table.lines(told, _width(), colour)[: max(shutil.get_terminal_size().lines - 1, 3)]
-            sys.stdout.write(f"\x1b[{drawn}A\r\x1b[J" if drawn else "")
-            drawn = len(shown)
-        else:
-            shown = _blame_table.short_lines(told)
-        sys.stdout.write("".join(f"{line}\n" for line in shown))
-        sys.stdout.flush()
-        time.sleep(interval_s)
+            return [json.dumps(told)]
+        return _blame_table.lines(told, _width(), colour) if redrawn else _blame_table.short_lines(told)
+
+    watch(shown, interval_s, redrawn)
 
 
 def _width() -> int:

@@ -384,10 +384,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A finding past its cooldown."""
+    """A cause that is told of, until it is over."""
 
     id: str  # alert-N, N from 1
-    finding: Finding
-    timestamp: float
+    finding: Finding  # as it was when the alert began
+    timestamp: float  # unix seconds
     host: str
     home: Home = Home()  # of the culprit, when it was found
+    state: str = "firing"  # then resolved
+    resolved_at: float | None = None  # unix seconds

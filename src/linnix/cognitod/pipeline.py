@@ -10,18 +10,17 @@ All of it runs on the event loop's thread.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from linnix.cognitod import records
 from linnix.cognitod.conservation import Ledger
-from linnix.cognitod.detect import Alerts, Engine, facts, tags
+from linnix.cognitod.detect import Alerts, Engine, facts, tags, told
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.rules import Rule
@@ -31,6 +30,7 @@ from linnix.cognitod.history import History
 from linnix.cognitod.host.cgroup import Cgroups
 from linnix.cognitod.host.homes import AGAIN_NS, SETTLED_NS, HomeReading, Homes
 from linnix.cognitod.hub import Hub
+from linnix.cognitod.judging import Judging
 from linnix.cognitod.model import (
     ENDED,
     QUIET,
@@ -46,6 +46,7 @@ from linnix.cognitod.model import (
     Snapshot,
     Tag,
     TagChange,
+    text,
 )
 from linnix.cognitod.processes import Table, Update
 from linnix.cognitod.senses import NOTHING, Senses
@@ -56,7 +57,6 @@ from linnix.insight.facts import Facts
 ACTIVITY_WINDOW_S = 10
 #: Detectors are asked no more often than this between samples: in a storm there are ten batches a second.
 JUDGE_EVERY_NS = 450_000_000
-MAX_ALERTS = 1000
 
 _FORK, _EXEC, _EXIT, _SHORT, _FAILED = range(5)
 
@@ -85,7 +85,7 @@ class Pipeline:
         sample, without findings, before anything is judged.
         """
         self.table = table
-        self.engine = engine
+        self.judging = Judging(engine, gate, self.home_of)
         self.hub = hub
         self.sight_name = sight_name
         self.degraded = degraded
@@ -95,8 +95,6 @@ class Pipeline:
         self.snapshot: Snapshot | None = None  # until the first sample is there
         self.trends = Trends()
         self.activity = Activity()
-        self.alerts: deque[Alert] = deque(maxlen=MAX_ALERTS)
-        self.alerts_total = 0
         self.history = History()
         self.events_total = 0
         self.queue_dropped = 0
@@ -105,12 +103,12 @@ class Pipeline:
         self.samples_total = 0
         self.ledger = Ledger()
         self._floods = Floods()
-        self._gate = gate
         self._read_counters = read_counters
         self._on_alert = on_alert
         self._on_reading: dict[type, Callable[[Any], None]] = {HomeReading: self._take_homes, **on_reading}
         self._senses = senses
         self._on_known = on_known
+        self._known: Facts | None = None  # those of the last sample, without findings
         self._tell: Callable[[Sequence[Finding]], Facts] | None = None  # facts of the last sample, with these findings
         self._rates = Sliding(ACTIVITY_WINDOW_S)
         self._rates.resize(5)
@@ -151,13 +149,19 @@ class Pipeline:
             return self.place(cgroup_id)
         return self.place(int(row["cgroup_id"]), int(row["home"]))
 
+    def name_of(self, pid: int, start_ns: int) -> str | None:
+        """What a process is or was called, None of one that is forgotten."""
+        row = self.table.find(pid)
+        return None if row is None or int(row["start_ns"]) != start_ns else text(bytes(row["comm"]))
+
     def facts(self) -> Facts:
         """What there was to explain about this host at the last sample, and what is wrong now. ``LookupError`` while
         there is no sample yet.
         """
         if self._tell is None:
             raise LookupError("the first sample of the host is not there yet")
-        return self._tell(self.engine.open_findings(self.now_ns()))
+        known = self._tell(self.judging.open_findings(self.now_ns()))
+        return msgspec.structs.replace(known, findings=told.findings(self.judging.causes, known))
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
         """Take in a drained batch."""
@@ -177,8 +181,7 @@ class Pipeline:
 
     def use_rules(self, rules: Sequence[Rule]) -> None:
         """Go by these rules from now on, and keep what is known of those that stay the same."""
-        self.engine.use(rules)
-        self._gate.use(rules)
+        self.judging.use(rules)
 
     def on_reading(self, reading: object) -> None:
         """Hand what an instrument saw to whoever keeps readings of its type."""
@@ -207,7 +210,9 @@ class Pipeline:
         present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
         self._retag(rows if present.all() else rows.compress(present), now_ns)
         self._refresh_activity(now_ns)
-        self._judge(sample.snapshot, now_ns, self._know(before, sample.snapshot))
+        self._known = self._know(before, sample.snapshot)
+        self.judging.sampled(sample.snapshot.timestamp, len(sample.rows), now_ns)
+        self._judge(sample.snapshot, now_ns, self._known)
 
     def _know(self, before: Snapshot | None, snapshot: Snapshot) -> Facts:
         """Gather what is known at this sample, once for all who judge or tell it."""
@@ -303,21 +308,11 @@ class Pipeline:
         events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
         rows = self.table.rows()
-        findings = self.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known)
-        for finding in findings:
-            self.raise_alert(finding, now_ns)
-
-    def raise_alert(self, finding: Finding, now_ns: int) -> None:
-        """Tell of a finding, unless its rule told of the same offender within its cooldown."""
-        if (alert := self._gate.admit(finding, now_ns)) is None:
-            return
-        if finding.pid is not None and finding.start_ns is not None:
-            alert = replace(alert, home=self.home_of(finding.pid, finding.start_ns))
-        self.alerts.append(alert)
-        self.alerts_total += 1
-        self.hub.publish_alert(alert)
-        for tell in self._on_alert:
-            tell(alert)
+        found = self.judging.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known)
+        for alert in self.judging.weigh(found, self._known, now_ns):
+            self.hub.publish_alert(alert)
+            for tell in self._on_alert:
+                tell(alert)
 
 
 _RATE_OF_KIND = np.array([_EXEC, _FORK, _EXIT], np.intp)  # by events.Kind

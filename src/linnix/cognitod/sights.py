@@ -119,7 +119,7 @@ def finding(kill: Kill) -> Finding:
         rule="oom_kill",
         cls="oom_kill",
         severity="high",
-        message=f"the kernel killed {name} ({pid}), which held {rss_mib} MiB, because memory was used up",
+        message=f"the kernel killed pid {pid}, which held {rss_mib} MiB, because memory was used up",
         key=f"oom_kill:{pid}:{start_ns}",
         ts_ns=int(record["ts_ns"]),
         timestamp=kill.timestamp,

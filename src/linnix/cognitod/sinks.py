@@ -47,11 +47,16 @@ class LineFile:
 
 
 def alert_sink(file: LineFile) -> Callable[[Alert], None]:
-    """What the pipeline calls for each alert: a line in the file, in the shape of ``/timeline``, and one in the log."""
+    """What the pipeline calls for each alert, when it begins and when it is over: a line in the file, in the shape of
+    ``/timeline``, and one in the log.
+    """
 
     def tell(alert: Alert) -> None:
         finding = alert.finding
-        log.warning("%s %s (%s): %s", alert.id, finding.rule, finding.severity, finding.message)
+        if alert.state == "firing":
+            log.warning("%s %s (%s): %s", alert.id, finding.rule, finding.severity, finding.message)
+        else:
+            log.info("%s %s is over", alert.id, finding.rule)
         file.append(wire.encode(as_entry(alert)) + b"\n")
 
     return tell

@@ -122,7 +122,7 @@ def test_a_finding_becomes_one_alert_that_everyone_hears_of() -> None:
     alerts = [item for item in story.heard() if isinstance(item, Alert)]
     assert [alert.id for alert in alerts] == ["alert-1"]
     assert (alerts[0].finding.rule, alerts[0].finding.pid, alerts[0].finding.comm) == ("burst", 3, "make")
-    assert story.told == alerts == list(story.pipeline.alerts)
+    assert story.told == alerts == story.pipeline.judging.alerts
 
 
 def test_losses_are_told_by_cause() -> None:

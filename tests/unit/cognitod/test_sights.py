@@ -88,7 +88,7 @@ def test_each_kill_is_kept_with_its_time_and_raises_an_alert() -> None:
     assert [(one.cls, one.severity, one.pid, one.start_ns, one.comm, one.timestamp) for one in raised] == [
         ("oom_kill", "high", 41, 1041, "glutton", 4997.0)
     ]
-    assert raised[0].message == "the kernel killed glutton (41), which held 3 MiB, because memory was used up"
+    assert raised[0].message == "the kernel killed pid 41, which held 3 MiB, because memory was used up"
 
 
 def test_only_the_last_kills_are_kept_and_all_are_counted() -> None:

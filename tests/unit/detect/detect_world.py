@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from linnix.cognitod.detect import Engine
+from linnix.cognitod.detect import Alerts, Engine
+from linnix.cognitod.detect.causes import rank
 from linnix.cognitod.detect.rules import parse
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Kind
-from linnix.cognitod.model import ROW, Activity, Finding, Home, Rows, Snapshot
+from linnix.cognitod.model import ROW, Activity, Alert, Finding, Home, Rows, Snapshot
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -141,6 +142,11 @@ class World:
         )
         self.found |= {(finding.rule, finding.cls, finding.pid) for finding in self.last}
         return self.last
+
+    def judge(self, gate: Alerts) -> list[Alert]:
+        """Let a second pass and show the gate what is wrong. Returns the alerts that began or ended."""
+        found = {finding.key for finding in self.step().last}
+        return gate.observe(rank(self.engine.open_findings(self.now_ns), None), found, self.now_ns)
 
     def step(self, seconds: float = 1.0, times: int = 1) -> World:
         """Let time pass, then observe; ``times`` over."""

@@ -112,18 +112,21 @@ def test_nobody_is_reported_again_because_rules_were_loaded_anew() -> None:
             changed = parse(HOG.replace("duration: 10", "duration: 0").replace("threshold: 80", "threshold: 81"))
             w.engine.use(changed)
             alerts.use(changed)
-        told += [second for finding in w.step().last if alerts.admit(finding, w.now_ns)]
-    assert told == [1, 61]
+        told += [(second, alert.id, alert.state) for alert in w.judge(alerts)]
+    assert told == [(1, "alert-1", "firing")]
 
 
 def test_a_new_cooldown_counts_from_the_next_alert() -> None:
-    rules = parse(HOG.replace("duration: 10", "duration: 0"))
-    w = World(HOG.replace("duration: 10", "duration: 0"))
-    alerts = Alerts(rules, "box")
-    w.process(300, "busy", cpu=99)
-    alerts.use(parse(HOG.replace("medium", "medium, cooldown: 5")))
-    told = [second for second in range(1, 13) for finding in w.step().last if alerts.admit(finding, w.now_ns)]
-    assert told == [1, 6, 11]
+    hog = HOG.replace("duration: 10", "duration: 0").replace("keep_firing: 10", "keep_firing: 0.5")
+    w = World(hog)
+    alerts = Alerts(parse(hog), "box")
+    busy = w.process(300, "busy")
+    alerts.use(parse(hog.replace("medium", "medium, cooldown: 5")))
+    told = []
+    for second in range(1, 18):
+        busy["cpu_pct"] = 99.0 if second % 4 == 1 else 0.0
+        told += [(second, alert.id) for alert in w.judge(alerts) if alert.state == "firing"]
+    assert told == [(1, "alert-1"), (9, "alert-2"), (17, "alert-3")]
 
 
 def test_labels_and_runbook_of_a_rule_are_on_its_findings() -> None:

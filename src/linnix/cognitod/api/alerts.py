@@ -1,12 +1,12 @@
 """Alerts as they come, those that are open, and those that were: ``/alerts`` and ``/timeline``.
 
 Owns the two spellings of severity. Refuses to judge: the detectors did. Invariant: both routes say the same of the
-same alert, id included.
+same alert, id included; an alert is told once when it begins and once, with its id, when it is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from starlette.requests import Request
@@ -17,8 +17,11 @@ from linnix.cognitod.api.context import context
 from linnix.cognitod.api.errors import Json, bad_request
 from linnix.cognitod.api.rows import container, k8s
 from linnix.cognitod.hub import Filter, Subscription
-from linnix.cognitod.model import Alert, Finding
+from linnix.cognitod.model import Alert
 from linnix.insight.classes import SEVERITIES
+
+#: How an alert's states are told on the stream. The original's clients listen for ``alert``: they hear of each once.
+_EVENTS = {"firing": "alert", "resolved": "resolved"}
 
 
 def as_alert(alert: Alert) -> wire.Alert:
@@ -50,6 +53,8 @@ def _common(alert: Alert) -> dict[str, Any]:
         "k8s": k8s(alert.home),
         "labels": dict(finding.labels),
         "runbook": finding.runbook,
+        "state": alert.state,
+        "resolved_at": None if alert.resolved_at is None else int(alert.resolved_at),
     }
 
 
@@ -59,19 +64,11 @@ def wants_json(accept: str) -> bool:
     return "application/json" in types and "text/event-stream" not in types
 
 
-def still_open(alerts: Iterable[Alert], findings: Iterable[Finding]) -> list[Alert]:
-    """The newest alert of each finding that still holds, the newest first."""
-    keys = {finding.key for finding in findings}
-    newest = {alert.finding.key: alert for alert in alerts if alert.finding.key in keys}
-    return sorted(newest.values(), key=lambda alert: alert.timestamp, reverse=True)
-
-
 async def alerts(request: Request) -> Response:
     """A stream of alerts from now on, or the open ones as an array where JSON is asked for."""
     here = context(request)
     if wants_json(request.headers.get("accept", "")):
-        findings = here.pipeline.engine.open_findings(here.pipeline.now_ns())
-        return Json([as_alert(alert) for alert in still_open(here.pipeline.alerts, findings)])
+        return Json([as_alert(alert) for alert in reversed(here.pipeline.judging.open_alerts)])
     subscription = here.pipeline.hub.subscribe(Filter(kinds=frozenset(), tag_changes=False, alerts=True))
     return sse.EventStream(_told(subscription), here.closing, subscription.close)
 
@@ -81,7 +78,7 @@ async def _told(subscription: Subscription) -> AsyncGenerator[bytes, None]:
         if lost := subscription.take_lost():
             yield sse.lost(lost)
         if isinstance(item, Alert):
-            yield sse.frame(wire.encode(as_alert(item)), "alert")
+            yield sse.frame(wire.encode(as_alert(item)), _EVENTS[item.state])
 
 
 async def timeline(request: Request) -> Response:
@@ -93,7 +90,7 @@ async def timeline(request: Request) -> Response:
         raise bad_request("severity", given["severity"], f"one of {', '.join(SEVERITIES)}")
     chosen = [
         as_entry(alert)
-        for alert in reversed(context(request).pipeline.alerts)
+        for alert in reversed(context(request).pipeline.judging.alerts)
         if (start is None or int(alert.timestamp) >= start)
         and (end is None or int(alert.timestamp) <= end)
         and (not severity or alert.finding.severity == severity)

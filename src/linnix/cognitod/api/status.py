@@ -16,7 +16,7 @@ from linnix.cognitod.api import sights, wire
 from linnix.cognitod.api.context import BTF, Context, context
 from linnix.cognitod.api.errors import Json
 from linnix.cognitod.events import Kind
-from linnix.cognitod.model import Flooder, Losses, Rows, text
+from linnix.cognitod.model import RESOURCES, Flooder, Losses, Rows, text
 
 TOP = 5
 
@@ -94,10 +94,31 @@ def _flooder(here: Context, flooder: Flooder) -> wire.Flooder:
 
 
 def _rules(here: Context) -> wire.RulesInUse:
-    count, book = len(here.pipeline.engine.rules), here.rules
+    count, book = len(here.pipeline.judging.engine.rules), here.rules
     if book is None:
         return wire.RulesInUse(count, [], None, None, [])
     return wire.RulesInUse(count, list(book.files), round(book.loaded_at, 3), book.error, list(book.ignored))
+
+
+def _checked(here: Context) -> wire.Checked:
+    """What findings are made from: which resources are looked at, and of which it is measured who waits for whom."""
+    checked, snapshot = here.pipeline.judging.checked, here.pipeline.snapshot
+    looked_at = {
+        "cpu": True,
+        "memory": True,
+        "io": snapshot is not None and snapshot.psi_io_full_avg10 is not None,
+        "disk": here.sights.filesystems is not None,
+        "network": any(probe.name in ("tcp", "sockets") and probe.state == "on" for probe in here.probes.states()),
+        "processes": True,
+    }
+    return wire.Checked(
+        rules=checked.rules,
+        detectors=checked.detectors,
+        processes=checked.processes,
+        judged_at=checked.judged_at,
+        resources=[resource for resource, looked in looked_at.items() if looked],
+        blame=[resource for resource in RESOURCES if here.blame.reason(resource) is None],
+    )
 
 
 def _top(living: Rows, column: str) -> Rows:
@@ -126,7 +147,7 @@ async def status(request: Request) -> Response:
         kernel_version=pipeline.snapshot.kernel if pipeline.snapshot else "",
         aya_version="none",
         transport=here.transport,
-        active_rules=len(pipeline.engine.rules),
+        active_rules=len(pipeline.judging.engine.rules),
         top_rss=[
             wire.TopMemory(int(row["pid"]), text(bytes(row["comm"])), round(float(row["mem_pct"]), 2), None)
             for row in _top(living, "rss_bytes")
@@ -157,12 +178,13 @@ async def status(request: Request) -> Response:
             processes_exited=len(table) - len(living),
             processes_evicted=pipeline.table.totals.evicted,
             history=len(pipeline.history),
-            alerts=len(pipeline.alerts),
+            alerts=len(pipeline.judging.alerts),
             subscriber_queues=pipeline.hub.queued,
         ),
         subscribers=len(pipeline.hub),
         probe_table=sights.probe_table(here.probes),
         rules=_rules(here),
+        checked=_checked(here),
     )
     return Json(body)
 
@@ -180,12 +202,12 @@ async def metrics(request: Request) -> Response:
         subscribers=len(pipeline.hub),
         queue_depth=pipeline.hub.queued,
         dropped_events_total=_dropped(losses),
-        alerts_active=len(pipeline.engine.open_findings(pipeline.now_ns())),
+        alerts_active=len(pipeline.judging.open_alerts),
         uptime_seconds=int(uptime_s),
         events_per_sec=round(pipeline.activity.events_per_s),
         perf_poll_errors=0,
         rate_limited=0,
-        alerts_emitted=pipeline.alerts_total,
+        alerts_emitted=pipeline.judging.alerts_total,
         lineage_hits=totals.forks,
         lineage_misses=totals.missed_forks,
         drops_by_type=[wire.Drops(number, by_kind.get(number, 0)) for number in range(len(wire.EVENT_TYPES))],
@@ -193,7 +215,7 @@ async def metrics(request: Request) -> Response:
         kernel_btf_available=BTF.exists(),
         slack_sent=0,
         slack_failed=0,
-        alerts_generated=pipeline.alerts_total,
+        alerts_generated=pipeline.judging.alerts_total,
         losses=losses.by_cause,
     )
     return Json(body)

@@ -1,19 +1,35 @@
-"""The gate between findings and alerts.
+"""The gate between causes and alerts.
 
-Owns cooldowns and alert ids. Refuses to judge: whatever is found passes, but not twice within its rule's cooldown.
-Invariant: the cooldown is kept per rule and offender, so that one offender never silences another.
+Owns which alerts are open, cooldowns and alert ids. Refuses to judge: whatever is ranked as a cause passes. Invariants:
+of one cause and culprit at most one alert is open; the cooldown is kept per rule and culprit, so that one culprit never
+silences another; what is a symptom, or not worth an alert, raises none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
+from linnix.cognitod.detect.causes import Cause
 from linnix.cognitod.detect.rules import DEFAULT_COOLDOWN_S, Rule
 from linnix.cognitod.detect.view import NS
 from linnix.cognitod.model import Alert, Finding
+from linnix.insight.classes import SEVERITIES
 
 #: Offenders remembered. Beyond it those whose cooldown ends first are forgotten, and may be reported early.
 MAX_KEYS = 8192
+#: Pressure is an average of ten seconds, and findings stay open for ten more: for so long the symptoms of what is over
+#: are no news.
+AFTERMATH_NS = 30 * NS
+#: What names nobody is mostly a symptom, and often found before its cause: so long it waits for one.
+PATIENCE_NS = 5 * NS
+
+
+@dataclass(slots=True)
+class _Open:
+    alert: Alert
+    told: set[str]  # keys of all findings that ever told of it
+    symptoms: set[str] = field(default_factory=set)  # likewise, of what it explains
 
 
 class Alerts:
@@ -22,28 +38,93 @@ class Alerts:
     def __init__(self, rules: Iterable[Rule], host: str) -> None:
         self._cooldown_ns = {rule.name: round(rule.cooldown_s * NS) for rule in rules}
         self._host = host
-        self._until: dict[str, int] = {}
+        self._until: dict[str, int] = {}  # by key of a finding
+        self._open: dict[str, _Open] = {}  # by key of the cause
+        self._nameless: dict[str, int] = {}  # since when there is a cause that names nobody
         self._count = 0
 
     def use(self, rules: Iterable[Rule]) -> None:
         """Go by these rules from now on. What was told stays told: nobody is reported again for a reload."""
         self._cooldown_ns = {rule.name: round(rule.cooldown_s * NS) for rule in rules}
 
-    def admit(self, finding: Finding, now_ns: int) -> Alert | None:
-        """The alert of this finding; None within the cooldown of the last one of the same rule and offender."""
-        until = self._until.get(finding.key)
-        if until is not None and now_ns < until:
-            return None
-        self._forget(now_ns)
-        cooldown_ns = self._cooldown_ns.get(finding.rule, round(DEFAULT_COOLDOWN_S * NS))
-        self._until[finding.key] = now_ns + cooldown_ns
-        self._count += 1
-        timestamp = round(finding.timestamp + (now_ns - finding.ts_ns) / NS, 3)
-        return Alert(id=f"alert-{self._count}", finding=finding, timestamp=timestamp, host=self._host)
+    def observe(self, causes: Sequence[Cause], found: Collection[str], now_ns: int) -> list[Alert]:
+        """Alerts that change now: those that end, ``resolved``, and then those that begin, ``firing``.
 
-    def _forget(self, now_ns: int) -> None:
-        if len(self._until) < MAX_KEYS:
-            return
-        self._until = {key: until for key, until in self._until.items() if until > now_ns}
+        ``causes``: all that is wrong now. ``found``: keys of the findings that were renewed in this step; what is open
+        only because it was so a while ago begins no alert.
+        """
+        still = set(self._named([cause for cause in causes if cause.severity != "info"]))
+        ended = self._close([key for key in self._open if key not in still], now_ns)
+        self._nameless = {cause.key: self._nameless.get(cause.key, now_ns) for cause in causes if cause.who is None}
+        begun = [cause for cause in causes if self._begins(cause, found, now_ns)]
+        # What was told until now as something milder, or of a class that says less.
+        ended += self._close(self._named(begun), now_ns)
+        began = [self._begin(cause, now_ns) for cause in begun]
+        self._renew(causes)
+        return ended + began
+
+    def _begins(self, cause: Cause, found: Collection[str], now_ns: int) -> bool:
+        """Whether this is news: no open alert tells of it, or it has become graver than that says."""
+        if not cause.alarming or not any(key in found for key in cause.told):
+            return False
+        if now_ns - self._nameless.get(cause.key, -PATIENCE_NS) < PATIENCE_NS:
+            return False
+        if any(_grave(open_.alert.finding.severity) >= _grave(cause.severity) for open_ in self._telling(cause)):
+            return False
+        return now_ns >= self._until.get(cause.finding.key, now_ns)
+
+    def _telling(self, cause: Cause) -> list[_Open]:
+        """Open alerts of this cause, or of one that its finding was part of."""
+        return [open_ for key, open_ in self._open.items() if key == cause.key or cause.finding.key in open_.told]
+
+    def _begin(self, cause: Cause, now_ns: int) -> Alert:
+        cooldown_ns = self._cooldown_ns.get(cause.rule, round(DEFAULT_COOLDOWN_S * NS))
+        self._hush(cause.finding.key, now_ns, now_ns + cooldown_ns)
+        self._count += 1
+        alert = Alert(
+            id=f"alert-{self._count}",
+            finding=cause.finding,
+            timestamp=_unix(cause.finding, now_ns),
+            host=self._host,
+        )
+        self._open[cause.key] = _Open(alert, set(cause.told))
+        return alert
+
+    def _close(self, keys: Iterable[str], now_ns: int) -> list[Alert]:
+        ended = []
+        for key in keys:
+            open_ = self._open.pop(key)
+            for symptom in open_.symptoms:
+                self._hush(symptom, now_ns, max(now_ns + AFTERMATH_NS, self._until.get(symptom, 0)))
+            resolved_at = _unix(open_.alert.finding, now_ns)
+            ended.append(replace(open_.alert, state="resolved", resolved_at=resolved_at))
+        return ended
+
+    def _named(self, causes: Sequence[Cause]) -> list[str]:
+        """Keys of the open alerts that are about any of these, as they are or as they were."""
+        names = {key for cause in causes for key in (cause.key, *cause.told)}
+        return [key for key, open_ in self._open.items() if key in names or open_.told & names]
+
+    def _renew(self, causes: Sequence[Cause]) -> None:
+        """Remember by which findings open alerts are told, and what else they explain."""
+        by_key = {cause.key: cause for cause in causes}
+        for key, open_ in self._open.items():
+            if (cause := by_key.get(key)) is not None:
+                open_.told.update(cause.told)
+                open_.symptoms.update(told for symptom in cause.explains for told in by_key[symptom].told)
+
+    def _hush(self, key: str, now_ns: int, until_ns: int) -> None:
+        """Let a finding raise no alert until then."""
+        if len(self._until) >= MAX_KEYS:
+            self._until = {key: until for key, until in self._until.items() if until > now_ns}
         while len(self._until) >= MAX_KEYS:
             del self._until[min(self._until, key=self._until.__getitem__)]
+        self._until[key] = until_ns
+
+
+def _unix(finding: Finding, now_ns: int) -> float:
+    return round(finding.timestamp + (now_ns - finding.ts_ns) / NS, 3)
+
+
+def _grave(severity: str) -> int:
+    return SEVERITIES.index(severity)

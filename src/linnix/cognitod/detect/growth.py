@@ -77,7 +77,7 @@ class Growth:
             "growth_bytes_per_s": float(round(pace)),
             "rss_bytes": float(row["rss_bytes"]),
             "window_s": round(span_s, 1),
-            "threshold": self._params.threshold,
+            "threshold": self._params.threshold * MIB,
         }
         message = f"pid {row['pid']} grew by {growth / MIB:.0f} MiB in {span_s:.0f} s"
         if available:

@@ -144,7 +144,7 @@ class SubtreeRss(_Subtree):
                 "subtree_rss_bytes": float(round(mib * MIB)),
                 "rss_bytes": float(row["rss_bytes"]),
                 "growth_bytes": float(growth),
-                "threshold": self._threshold,
+                "threshold": self._threshold * MIB,
                 "for_s": round(for_s, 1),
             }
             message = (

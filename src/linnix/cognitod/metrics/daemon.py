@@ -63,8 +63,8 @@ class PipelineCollector(Collector):
         yield _gauge("linnix_kernel_instrumentation_active", "1 while processes are seen through eBPF", bpf)
         yield _counter("linnix_events_total", "Lifecycle events processed", pipeline.events_total)
         yield _gauge("linnix_events_per_second", "Lifecycle events per second", pipeline.activity.events_per_s)
-        yield _gauge("linnix_alerts_active", "Findings that hold now", len(pipeline.engine.open_findings(now_ns)))
-        yield _counter("linnix_alerts_emitted_total", "Alerts raised", pipeline.alerts_total)
+        yield _gauge("linnix_alerts_active", "Alerts that are not over", len(pipeline.judging.open_alerts))
+        yield _counter("linnix_alerts_emitted_total", "Alerts raised", pipeline.judging.alerts_total)
         dropped = losses.events + losses.subscribers
         yield _counter("linnix_dropped_events_total", "Events lost, all causes; see linnix_events_lost_total", dropped)
         overflows = sum(losses.ring.values())
@@ -139,7 +139,7 @@ class PipelineCollector(Collector):
         for reason in dict.fromkeys(pipeline.degraded):
             reasons.add_metric([reason], 1)
         yield reasons
-        yield _gauge("linnix_rules_active", "Detectors at work", len(pipeline.engine.rules))
+        yield _gauge("linnix_rules_active", "Detectors at work", len(pipeline.judging.engine.rules))
 
     def _tables(self) -> Iterator[Metric]:
         table = self._pipeline.table

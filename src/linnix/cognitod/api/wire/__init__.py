@@ -25,6 +25,7 @@ from linnix.cognitod.api.wire.blame import (
     BlameProcess,
 )
 from linnix.cognitod.api.wire.daemon import (
+    Checked,
     Conservation,
     Coverage,
     Drops,
@@ -45,6 +46,7 @@ from linnix.cognitod.api.wire.daemon import (
     TopCpu,
     TopMemory,
 )
+from linnix.cognitod.api.wire.findings import Evidence, Finding, Party
 from linnix.cognitod.api.wire.host import (
     Alert,
     InsightAlert,
@@ -103,13 +105,16 @@ __all__ = [
     "Blocked",
     "BlockedThread",
     "CgroupLatency",
+    "Checked",
     "Conservation",
     "Container",
     "Coverage",
     "Drops",
     "Event",
+    "Evidence",
     "Filesystem",
     "Filesystems",
+    "Finding",
     "Flooder",
     "ForkBooks",
     "Graph",
@@ -129,6 +134,7 @@ __all__ = [
     "Metrics",
     "OomKill",
     "OomKills",
+    "Party",
     "Percentiles",
     "Probe",
     "ProbeTable",

@@ -203,6 +203,17 @@ class RulesInUse(msgspec.Struct):
     ignored: list[str]
 
 
+class Checked(msgspec.Struct, kw_only=True):
+    """What was looked at when ``/findings`` was made. ``judged_at`` is null before the first sample."""
+
+    rules: int
+    detectors: int
+    processes: int
+    judged_at: float | None
+    resources: list[str]
+    blame: list[str]
+
+
 class Status(msgspec.Struct, kw_only=True):
     """The daemon about itself."""
 
@@ -240,6 +251,7 @@ class Status(msgspec.Struct, kw_only=True):
     subscribers: int
     probe_table: ProbeTable
     rules: RulesInUse
+    checked: Checked
 
 
 class Route(msgspec.Struct):

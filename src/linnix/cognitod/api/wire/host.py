@@ -75,6 +75,8 @@ class Alert(msgspec.Struct, kw_only=True):
     k8s: K8s | None
     labels: dict[str, str]
     runbook: str | None
+    state: str  # firing, then resolved
+    resolved_at: int | None
 
 
 class TimelineEntry(msgspec.Struct, kw_only=True):
@@ -97,6 +99,8 @@ class TimelineEntry(msgspec.Struct, kw_only=True):
     k8s: K8s | None
     labels: dict[str, str]
     runbook: str | None
+    state: str  # firing, then resolved
+    resolved_at: int | None
 
 
 class InsightMetrics(msgspec.Struct):

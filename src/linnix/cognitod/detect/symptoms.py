@@ -1,0 +1,86 @@
+"""Which fault accounts for which.
+
+Owns the table of what can follow from what, and the ways in which two faults must hang together for one to be held
+for the cause of the other. Refuses scores: where several would do, the caller says which is taken. Invariant: classes
+follow from each other in one direction only, so that no fault is its own cause.
+"""
+
+from __future__ import annotations
+
+from linnix.cognitod.detect.merging import Fault
+from linnix.cognitod.detect.scene import Identity, Scene
+
+#: What a fault of this class can bring about. A fault of a process besides accounts for the same said of the host.
+EXPLAINS: dict[str, tuple[str, ...]] = {
+    "mem_leak": ("oom_kill", "oom_risk", "swap_thrash", "io_saturation", "hung_task"),
+    "oom_kill": ("oom_risk", "swap_thrash", "io_saturation", "hung_task"),
+    "oom_risk": ("swap_thrash", "io_saturation", "hung_task"),
+    "swap_thrash": ("io_saturation", "hung_task"),
+    "disk_full": ("fsync_storm", "io_saturation", "crash_loop", "hung_task"),
+    "fsync_storm": ("io_saturation", "hung_task"),
+    "io_saturation": ("hung_task",),
+    "zombie_pileup": ("fork_storm", "short_job_flood", "cpu_saturation", "noisy_neighbour", "cpu_spin"),
+    "crash_loop": ("short_job_flood", "fork_storm", "zombie_pileup", "cpu_saturation", "noisy_neighbour", "cpu_spin"),
+    "runaway_tree": (
+        "short_job_flood", "fork_storm", "oom_kill", "oom_risk", "swap_thrash", "cpu_saturation", "noisy_neighbour",
+        "cpu_spin",
+    ),
+    "short_job_flood": ("fork_storm", "cpu_saturation", "noisy_neighbour", "cpu_spin"),
+    "fork_storm": ("cpu_saturation", "noisy_neighbour", "cpu_spin"),
+    "thread_leak": ("oom_kill", "oom_risk", "swap_thrash", "cpu_saturation", "noisy_neighbour"),
+    "fd_leak": ("oom_risk",),
+    "lock_contention": ("hung_task", "cpu_saturation", "noisy_neighbour"),
+    "cgroup_throttle": ("cpu_saturation",),
+    "net_flood": ("cpu_saturation", "noisy_neighbour", "cpu_spin"),
+    "cpu_spin": ("cpu_saturation", "noisy_neighbour"),
+    "noisy_neighbour": ("cpu_saturation",),
+}  # fmt: skip
+
+#: Classes about the memory of the whole host: whoever is named by them suffers from whoever takes it.
+_MEMORY = ("oom_kill", "oom_risk", "swap_thrash")
+_TAKES_MEMORY = ("mem_leak", "oom_kill", "oom_risk")
+
+
+def explains(cause: Fault, symptom: Fault, scene: Scene) -> bool:
+    """Whether one accounts for the other. What is not worth an alert accounts for nothing that is."""
+    if cause.severity == "info" and symptom.severity != "info":
+        return False
+    if cause.cls == symptom.cls:
+        return _the_same_of_the_host(cause, symptom) or _killed(cause, symptom, scene)
+    return symptom.cls in EXPLAINS.get(cause.cls, ()) and _linked(cause, symptom, scene)
+
+
+def _the_same_of_the_host(cause: Fault, symptom: Fault) -> bool:
+    return cause.who is not None and symptom.who is None
+
+
+def _killed(cause: Fault, symptom: Fault, scene: Scene) -> bool:
+    """Whether the one was killed for the memory that the other took."""
+    if cause.cls != "oom_kill" or cause.who is None or symptom.who is None:
+        return False
+    kill = scene.kill(symptom.who)
+    if kill is None or scene.identified(kill.largest) == symptom.who:
+        return False
+    return cause.who in (scene.identified(kill.largest), scene.identified(kill.parent))
+
+
+def _linked(cause: Fault, symptom: Fault, scene: Scene) -> bool:
+    """The symptom is of the host, of the same tree, or of someone who was measured to wait for the cause."""
+    one, other = cause.who, symptom.who
+    if other is None:
+        return True
+    if one is None:
+        return False
+    if scene.akin(one, other) or any(victim == other for victim, _ in scene.waits(one)):
+        return True
+    if cause.cls in _TAKES_MEMORY and symptom.cls in _MEMORY:
+        return not _confined(other, symptom, scene) or scene.same_cgroup(one, other)
+    return False
+
+
+def _confined(who: Identity, symptom: Fault, scene: Scene) -> bool:
+    """Whether what ran out was the memory of a control group, and not the host's."""
+    kill = scene.kill(who)
+    if kill is not None:
+        return kill.limit == "cgroup"
+    return any(fact.startswith(("cgroup", "limit")) for fact in symptom.finding.evidence)
