@@ -17,6 +17,7 @@ from linnix.cognitod.host.filesystems import Filesystems
 from linnix.cognitod.kernel import KernelError, latency, open_sight, probes
 from linnix.cognitod.kernel.blocked import BlockedWalk
 from linnix.cognitod.kernel.oom import Ooms
+from linnix.cognitod.kernel.sockets import Sockets
 from linnix.cognitod.kernel.tcp import Tcp
 
 NO_BPF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
@@ -27,6 +28,7 @@ _BPF: dict[str, Callable[[], Instrument]] = {
     "block_latency": latency.block,
     "oom": Ooms,
     "tcp": Tcp,
+    "sockets": Sockets,
 }
 
 

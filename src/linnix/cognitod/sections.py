@@ -97,6 +97,8 @@ class Probes(msgspec.Struct, frozen=True, kw_only=True):
     block_latency: bool = True
     oom: bool = True
     tcp: bool = True
+    sockets: bool = True
+    waits: bool = True
     blocked: bool = True
     filesystems: bool = True
 

@@ -42,6 +42,7 @@ static long (*const bpf_seq_write)(void *seq, const void *data, __u32 len) = (vo
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 what) = (void *)134;
+static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158; /* since 5.11 */
 static void *(*const bpf_task_storage_get)(void *map, void *task, void *value, __u64 flags) = (void *)156;
 static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)181; /* since 5.17 */
 static void *(*const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u32 cpu) = (void *)195;

@@ -9,6 +9,7 @@
 #include "read.bpf.h"
 
 /* include/net/tcp_states.h */
+#define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_TIME_WAIT 6
@@ -26,6 +27,7 @@ typedef struct {
 } possible_net_t;
 
 struct sock_common {
+	unsigned short skc_family;
 	unsigned char skc_state;
 	unsigned short skc_num; /* the local port */
 	possible_net_t skc_net;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * What the optional probes share with user space: the layouts of their maps and records. Each is mirrored in
- * kernel/{latency,oom,tcp,blocked}.py, and tests/layout proves them equal from the BTF of the compiled objects.
+ * kernel/{latency,oom,tcp,sockets,blocked}.py, and tests/layout proves them equal from the BTF of the compiled objects.
  */
 #ifndef LINNIX_SIGHTS_H
 #define LINNIX_SIGHTS_H
@@ -86,6 +86,29 @@ struct linnix_tcp_books {
 struct linnix_tcp_reads {
 	__u64 count;
 	__u64 pad[7];
+};
+
+/* Whose sockets; 0 where that is not known. */
+struct linnix_socket_key {
+	__u64 start_ns;
+	__u32 pid;
+	__u32 pad;
+};
+
+/* Calls that moved something, what they moved, and connections that were established. */
+struct linnix_socket_counts {
+	__u64 tx_bytes;
+	__u64 tx_calls;
+	__u64 rx_bytes;
+	__u64 rx_calls;
+	__u64 connects;
+};
+
+/* One CPU's, cumulative. A cache line of its own. */
+struct linnix_socket_books {
+	__u64 calls; /* and connections */
+	__u64 lost;  /* of these, counted for nobody because the map was full */
+	__u64 pad[6];
 };
 
 /* A thread in uninterruptible sleep. */

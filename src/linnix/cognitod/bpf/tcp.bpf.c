@@ -8,44 +8,15 @@
  * program was attached and never reads has no owner, but still a cgroup: the socket itself holds it.
  */
 #include "linnix_core.bpf.h"
-#include "net.bpf.h"
+#include "owner.bpf.h"
 #include "sights.h"
 
-#define MAX_SOCKETS 16384
-#define MAX_LISTENERS 2048
 #define MAX_OWNERS 4096
 
 #define ECONNREFUSED 111
 #define ETIMEDOUT 110
 #define EHOSTUNREACH 113
 #define ENETUNREACH 101
-
-struct owner {
-	__u64 start_ns;
-	__u32 pid;
-	__u32 pad;
-};
-
-struct listener {
-	__u64 net;
-	__u64 port;
-};
-
-/* By address of the socket. An address that is used anew is noted anew before anything is counted for it: every socket
- * begins by connecting, listening or being accepted. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_SOCKETS);
-	__type(key, __u64);
-	__type(value, struct owner);
-} owners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_LISTENERS);
-	__type(key, struct listener);
-	__type(value, struct owner);
-} listeners SEC(".maps");
 
 /* User space takes out what it reads. */
 struct {
@@ -104,25 +75,6 @@ static __always_inline void count(struct sock *sk, __u32 kind)
 		add_up(&mine->counts[kind], 1);
 	else
 		add_up(&book->lost, 1);
-}
-
-static __always_inline struct owner myself(void)
-{
-	struct owner me = {};
-
-	me.pid = bpf_get_current_pid_tgid() >> 32;
-	me.start_ns = peek_start_ns((void *)bpf_get_current_task());
-	return me;
-}
-
-static __always_inline struct listener listener_of(struct sock *sk)
-{
-	struct listener key = {};
-	possible_net_t net = peek(sk, __sk_common.skc_net);
-
-	key.net = (__u64)net.net;
-	key.port = peek(sk, __sk_common.skc_num);
-	return key;
 }
 
 static __always_inline void inherit(struct sock *sk)

@@ -43,6 +43,8 @@ OPTIONAL: dict[str, str] = {
     "block_latency": "how long block devices take to serve requests, by cgroup",
     "oom": "who is killed for want of memory, and for whom",
     "tcp": "TCP retransmits, resets and failed connections, by process",
+    "sockets": "what is sent and received through sockets of IP, and TCP connections made, by process",
+    "waits": "threads that wait for locks or for data to be on disk, of processes that may do so much",
     "blocked": "threads stuck in uninterruptible sleep, with their kernel stacks",
     "filesystems": "how full the filesystems are, local ones only",
 }
