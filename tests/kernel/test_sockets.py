@@ -148,9 +148,9 @@ def test_where_calls_never_end_it_rests_and_says_so_and_a_new_window_begins_afte
     chatter()
     seen = sockets.collect(later_ns + second)
 
-    twice = {"tx_bytes": CALLS, "tx_calls": CALLS, "rx_bytes": CALLS, "rx_calls": CALLS}
-    assert (told_of(last, os.getpid()), unseen, first) == (twice, None, None)
-    assert (told_of(seen, os.getpid()), seen.window_ns if seen else 0) == (twice, second)
+    told = {"tx_bytes": CALLS, "tx_calls": CALLS, "rx_bytes": CALLS, "rx_calls": CALLS}
+    assert (told_of(last, os.getpid()), unseen, first) == (told, None, None)
+    assert (told_of(seen, os.getpid()), seen.window_ns if seen else 0) == (told, second)
     assert (line.state, line.reason[:5]) == ("on", "looks")
 
 

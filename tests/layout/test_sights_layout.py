@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from linnix.cognitod import events
-from linnix.cognitod.kernel import latency, oom, preflight, tcp
+from linnix.cognitod.kernel import latency, oom, preflight, sockets, tcp
 from support.btf import Btf, Layout
 
 BPF = Path(events.__file__).parent / "bpf"
@@ -32,6 +32,9 @@ def of_dtype(dtype: np.dtype[np.void]) -> Layout:
         ("tcp", "linnix_tcp_counts", tcp.TCP_COUNTS),
         ("tcp", "linnix_tcp_books", tcp.TCP_BOOKS),
         ("tcp", "linnix_tcp_reads", tcp.TCP_READS),
+        ("sockets", "linnix_socket_key", sockets.SOCKET_KEY),
+        ("sockets", "linnix_socket_counts", sockets.SOCKET_COUNTS),
+        ("sockets", "linnix_socket_books", sockets.SOCKET_BOOKS),
         ("layout", "linnix_blocked", events.BLOCKED),
     ],
 )

@@ -141,8 +141,8 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
         optional = instruments.choose(config)
         bookkeeper = Bookkeeper(sight.counters, instruments.idle_clock(optional.instruments))
         stack.callback(bookkeeper.close)
-        sights = Sights(tell=lambda finding: pipeline.judging.note(finding))
         processes = Table(retention_ns=config.telemetry.retention_seconds * 10**9)
+        sights = Sights(tell=lambda finding: pipeline.judging.note(finding), identify=processes.youngest)
         meters = blaming.choose(config, homes.cgroups.mount)
         blame = blaming.keep(meters, processes, homes)
         eyes: list[Instrument] = [Apart(home_reader), *meters.engagements, *optional.instruments]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -335,6 +335,20 @@ class Instrument(Protocol):
 
     def close(self) -> None:
         """Detach and free. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Glancing(Protocol):
+    """An ``Instrument`` that at times looks more often than the host is sampled; what it saw its ``collect`` tells."""
+
+    @property
+    def glance_ns(self) -> int:
+        """CLOCK_MONOTONIC of its next look; 0: it wants none now, and nobody wakes for it."""
+        ...
+
+    def glance(self, now_ns: int) -> None:
+        """Look; on the ingest thread."""
         ...
 
 

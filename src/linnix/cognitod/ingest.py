@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -20,7 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from linnix.cognitod.books import Books
-from linnix.cognitod.events import EXEC_TEXT, NO_ACCOUNTS, Array, Batch, Instrument, Sight
+from linnix.cognitod.events import EXEC_TEXT, NO_ACCOUNTS, Array, Batch, Glancing, Instrument, Sight
 from linnix.cognitod.fairness import Fairness, Group
 from linnix.cognitod.model import Sample, Snapshot
 
@@ -117,6 +118,7 @@ class Ingest:
         self._max_queued = max_queued
         self._instruments = list(instruments)
         self._asked: list[Instrument] = []  # those that are open
+        self._glancing: list[Glancing] = []  # of these
         self._readings: deque[object] = deque(maxlen=MAX_READINGS)
         self._batches: deque[Batch] = deque()
         self._sample: Sample | None = None
@@ -168,15 +170,18 @@ class Ingest:
                 self._take_sample(first)
                 first = False
                 next_sample_s = max(next_sample_s + self._interval_s, now_s)
+            wake_s = min(next_sample_s, self._glance())
             if unopened:  # one at a time, after the first sample: programs take a while to load, and events do not wait
                 instrument = unopened.popleft()
                 instrument.open()
                 self._asked.append(instrument)
+                if isinstance(instrument, Glancing):
+                    self._glancing.append(instrument)
                 came = self._drain()
                 continue
-            self._sight.wait(self._until(next_sample_s, LONGEST_S))
+            self._sight.wait(self._until(wake_s, LONGEST_S))
             # Woken by an event: let a few more gather. A storm then costs ten batches a second, not one an event.
-            self._sight.gather(self._until(next_sample_s, self._patience_s(came)))
+            self._sight.gather(self._until(wake_s, self._patience_s(came)))
             came = self._drain()
         self._drain()
 
@@ -188,8 +193,8 @@ class Ingest:
         return 2 * LATENCY_S if came in MANY else LATENCY_S
 
     @staticmethod
-    def _until(next_sample_s: float, longest_s: float) -> float:
-        return max(0.0, min(longest_s, next_sample_s - time.monotonic()))
+    def _until(wake_s: float, longest_s: float) -> float:
+        return max(0.0, min(longest_s, wake_s - time.monotonic()))
 
     def _take_sample(self, first: bool) -> None:
         rows = self._sight.sample()
@@ -214,10 +219,28 @@ class Ingest:
             except Exception:
                 log.exception("%s failed and is switched off", type(instrument).__name__)
                 self._asked.remove(instrument)
+                if isinstance(instrument, Glancing):
+                    self._glancing.remove(instrument)
                 instrument.close()
                 continue
             if reading is not None:
                 self._readings.append(reading)
+
+    def _glance(self) -> float:
+        """Have those look who look between samples, where it is time; when it will be next, in seconds."""
+        now_ns = time.monotonic_ns()
+        next_ns = []
+        for one in [each for each in self._glancing if each.glance_ns]:
+            if one.glance_ns <= now_ns:
+                try:
+                    one.glance(now_ns)
+                except Exception:
+                    log.exception("%s failed between samples and looks at samples only", type(one).__name__)
+                    self._glancing.remove(one)
+                    continue
+            if one.glance_ns:
+                next_ns.append(one.glance_ns)
+        return min(next_ns, default=math.inf) / 10**9
 
     def _drain(self) -> int:
         """Hand over what is there; how many events that is."""

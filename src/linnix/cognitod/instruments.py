@@ -14,11 +14,13 @@ from linnix.cognitod.config import Config
 from linnix.cognitod.events import Instrument, ProbeState
 from linnix.cognitod.host.blocked import Blocked, ProcFinder
 from linnix.cognitod.host.filesystems import Filesystems
+from linnix.cognitod.host.waits import WaitLooks
 from linnix.cognitod.kernel import KernelError, latency, open_sight, probes
 from linnix.cognitod.kernel.blocked import BlockedWalk
 from linnix.cognitod.kernel.oom import Ooms
 from linnix.cognitod.kernel.sockets import Sockets
 from linnix.cognitod.kernel.tcp import Tcp
+from linnix.insight.facts import Facts
 
 NO_BPF = "eBPF is switched off (LINNIX_BPF=off or runtime.bpf = false)"
 
@@ -51,6 +53,8 @@ def choose(config: Config) -> Chosen:
             chosen.instruments.append(_BPF[name]())
         elif name in _BPF:
             chosen.unwanted.append(probes.off(name, NO_BPF))
+        elif name == "waits":
+            chosen.instruments.append(WaitLooks())
         elif name == "blocked":
             chosen.instruments.append(_blocked(config))
         elif name == "filesystems":
@@ -62,6 +66,17 @@ def idle_clock(eyes: Sequence[Instrument]) -> Callable[[int], IdleTime | None]:
     """Asks whichever of them watches the idle task, at a time of ``time.monotonic_ns``; None if none does."""
     watching = [eye for eye in eyes if isinstance(eye, latency.Latency)]
     return lambda now_ns: next((found for eye in watching if (found := eye.idle(now_ns)) is not None), None)
+
+
+def watch(eyes: Sequence[Instrument]) -> Callable[[Facts], None]:
+    """Tells those of them that choose by the facts whom to look at what the newest facts are."""
+    watching = [eye for eye in eyes if isinstance(eye, WaitLooks)]
+
+    def tell(known: Facts) -> None:
+        for eye in watching:
+            eye.watch(known)
+
+    return tell
 
 
 def wanted(config: Config, name: str) -> bool:

@@ -1,8 +1,8 @@
 """What the optional instruments told, as long as it is of use.
 
-Owns the last readings: latency over the last ten seconds and since start, OOM kills, TCP trouble by owner, stuck
-threads, filesystems. Refuses names of processes and cgroups: whoever shows them looks them up. Invariant: everything
-kept is bounded, and what is forgotten stays in the totals.
+Owns the last readings: latency over the last ten seconds and since start, OOM kills, TCP trouble by owner, what
+processes move through sockets and wait for, stuck threads, filesystems. Refuses names of processes and cgroups: whoever
+shows them looks them up. Invariant: everything kept is bounded, and what is forgotten stays in the totals.
 
 Runs on the event loop's thread.
 """
@@ -20,16 +20,26 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.host.blocked import BlockedReading
 from linnix.cognitod.host.filesystems import FilesystemsReading
+from linnix.cognitod.host.waits import WaitsReading
 from linnix.cognitod.kernel.latency import BOUNDS_NS, COUNTS, HISTOGRAM, Histograms, LatencyReading
 from linnix.cognitod.kernel.oom import OomReading
+from linnix.cognitod.kernel.sockets import SOCKET_COUNTS, SocketsReading
 from linnix.cognitod.kernel.tcp import TCP_KINDS, TcpReading
 from linnix.cognitod.model import Finding, text
+from linnix.cognitod.senses import Identity, SocketRates, Waits
 
 WINDOW_NS = 10 * 10**9
 MAX_OOMS = 256
 MAX_OWNERS = 2048
+#: For how long the last rates of sockets hold: their probe may rest for some nine seconds between two looks of one.
+SOCKETS_HOLD_NS = 15 * 10**9
+#: And those of waits, which are told every second while there are any.
+WAITS_HOLD_NS = 5 * 10**9
 
 Counts = NDArray[np.uint64]
+
+#: In the order of ``SocketRates``.
+_SOCKET_RATES = ("tx_bytes", "rx_bytes", "tx_calls", "rx_calls", "connects")
 
 
 class Latencies:
@@ -146,11 +156,13 @@ class Sights:
         wall: Callable[[], float] = time.time,
         clock: Callable[[], int] = time.monotonic_ns,
         tell: Callable[[Finding], None] = lambda _finding: None,
+        identify: Callable[[int], Identity | None] = lambda _pid: None,
     ) -> None:
-        """``tell`` is called for everything that should raise an alert."""
+        """``tell`` is called for everything that should raise an alert; ``identify`` says who has a pid now."""
         self._wall = wall
         self._clock = clock
         self._tell = tell
+        self._identify = identify
         self.latencies: dict[str, Latencies] = {}
         self.kills: deque[Kill] = deque(maxlen=MAX_OOMS)
         self.kills_total = 0
@@ -161,6 +173,11 @@ class Sights:
         self.blocked: BlockedReading | None = None
         self.filesystems: FilesystemsReading | None = None
         self._tcp_forgotten = 0
+        self.sockets_lost = 0  # calls since the probe was attached that found no room in the kernel
+        self.socket_totals = dict.fromkeys(SOCKET_COUNTS.names or (), 0)
+        self._sockets: dict[Identity, SocketRates] = {}
+        self._waits: dict[Identity, Waits] = {}
+        self._sockets_ns = self._waits_ns = 0
 
     @property
     def receivers(self) -> Mapping[type, Callable[[Any], None]]:
@@ -169,6 +186,8 @@ class Sights:
             LatencyReading: self._on_latency,
             OomReading: self._on_oom,
             TcpReading: self._on_tcp,
+            SocketsReading: self._on_sockets,
+            WaitsReading: self._on_waits,
             BlockedReading: self._on_blocked,
             FilesystemsReading: self._on_filesystems,
         }
@@ -196,6 +215,33 @@ class Sights:
         while len(self.tcp) > MAX_OWNERS:
             self._tcp_forgotten += int(self.tcp.pop(next(iter(self.tcp))).sum())
         self.tcp_lost = reading.lost + self._tcp_forgotten
+
+    @property
+    def sockets(self) -> Mapping[Identity, SocketRates]:
+        """Of every process that moved something, or was connected, in the last second that was looked at."""
+        return self._sockets if self._clock() - self._sockets_ns <= SOCKETS_HOLD_NS else {}
+
+    def _on_sockets(self, reading: SocketsReading) -> None:
+        self._sockets_ns, self.sockets_lost = reading.ts_ns, reading.lost
+        for name in self.socket_totals:
+            self.socket_totals[name] += int(reading.counts[name].sum())
+        self._sockets = {
+            (int(key["pid"]), int(key["start_ns"])): SocketRates(
+                *(float(row[name]) * 10**9 / reading.window_ns for name in _SOCKET_RATES)
+            )
+            for key, row in zip(reading.keys, reading.counts, strict=True)
+            if key["pid"]
+        }
+
+    @property
+    def waits(self) -> Mapping[Identity, Waits]:
+        """Of every process that was looked at in the last ten seconds, or met others at a lock of a file."""
+        return self._waits if self._clock() - self._waits_ns <= WAITS_HOLD_NS else {}
+
+    def _on_waits(self, reading: WaitsReading) -> None:
+        self._waits_ns = reading.ts_ns
+        named = {who: found for pid, found in reading.by_pid.items() if (who := self._identify(pid)) is not None}
+        self._waits = reading.waits | named
 
     def _on_blocked(self, reading: BlockedReading) -> None:
         self.blocked = reading

@@ -302,6 +302,11 @@ class Slots:
         slot = int(self._by_pid[pid]) - 1 if 0 <= pid <= PID_LIMIT else -1
         return cast(np.void, self._rows[slot].copy()) if slot >= 0 else None
 
+    def youngest(self, pid: int) -> tuple[int, int] | None:
+        """The identity of the youngest process of this pid, (pid, start_ns); None if unknown."""
+        row = self.find(pid)
+        return None if row is None else (pid, int(row["start_ns"]))
+
     def children(self, pid: int) -> Rows:
         """Processes whose parent is ``pid`` now, living and exited."""
         rows = self.rows()

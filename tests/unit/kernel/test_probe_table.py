@@ -65,6 +65,8 @@ def test_what_is_switched_off_is_not_made_and_keeps_its_line() -> None:
         "runqueue_latency",
         "block_latency",
         "oom",
+        "sockets",
+        "waits",
         "blocked",
     ]
 
@@ -73,9 +75,13 @@ def test_without_ebpf_only_what_reads_proc_is_left_and_the_rest_says_why() -> No
     chosen = instruments.choose(Config(runtime=Runtime(bpf=False)))
 
     assert {state.name: state.reason for state in chosen.unwanted} == dict.fromkeys(
-        ("runqueue_latency", "block_latency", "oom", "tcp"), instruments.NO_BPF
+        ("runqueue_latency", "block_latency", "oom", "tcp", "sockets"), instruments.NO_BPF
     )
-    assert [state.name for eye in chosen.instruments for state in eye.states()] == ["blocked", "filesystems"]
+    assert [state.name for eye in chosen.instruments for state in eye.states()] == [
+        "waits",
+        "blocked",
+        "filesystems",
+    ]
 
 
 def test_the_environment_switches_off_by_name() -> None:
