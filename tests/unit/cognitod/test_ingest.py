@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pytest
 from cognitod_make import NO_TEXTS, SECOND, batch, event, process, text
 
-from linnix.cognitod.events import Array, Batch, Counters, Kind
+from linnix.cognitod.events import Array, Batch, Counters, Instrument, Kind, ProbeState
 from linnix.cognitod.ingest import LATENCY_S, UNHEARD_S, Ingest
 from linnix.cognitod.model import Sample, Snapshot
 
@@ -92,6 +93,8 @@ def make(
     on_failure: Callable[[BaseException], None] = lambda _: None,
     redact: Callable[[Array], Array] = lambda texts: texts,
     is_heard: Callable[[], bool] = lambda: True,
+    instruments: Sequence[Instrument] = (),
+    interval_s: float = 60,
     **more: int,
 ) -> Ingest:
     return Ingest(
@@ -101,9 +104,10 @@ def make(
         read_snapshot=partial(Snapshot, timestamp=1.0, ts_ns=SECOND),
         read_texts=lambda rows: text(1, 1, 0, "init"),
         redact=redact,
-        interval_s=60,
+        interval_s=interval_s,
         on_failure=on_failure,
         is_heard=is_heard,
+        instruments=instruments,
         **more,
     )
 
@@ -254,5 +258,72 @@ def test_batches_without_anything_are_not_handed_over() -> None:
         ingest.stop()
 
         assert keeper.batches == []
+
+    asyncio.run(story())
+
+
+class Restless:
+    """An instrument that looks between samples, so often, and then breaks or has enough."""
+
+    due_ns = 0
+
+    def __init__(self, looks: int, fail: bool = False) -> None:
+        self.left = looks
+        self.fail = fail
+        self.looked: list[int] = []
+        self.collected = 0
+        self.glance_ns = 0
+
+    def open(self) -> None:
+        self.glance_ns = time.monotonic_ns() + 20_000_000
+
+    def collect(self, now_ns: int) -> int:
+        self.collected += 1
+        return len(self.looked)
+
+    def glance(self, now_ns: int) -> None:
+        if self.fail:
+            raise OSError("nothing to see")
+        self.looked.append(now_ns)
+        self.left -= 1
+        self.glance_ns = now_ns + 20_000_000 if self.left else 0
+
+    def states(self) -> tuple[ProbeState, ...]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+
+def test_who_wants_to_look_between_samples_is_woken_for_and_only_as_long_as_he_wants() -> None:
+    async def story() -> None:
+        sight, restless = Replay([]), Restless(3)
+        ingest = make(sight, Keeper(), instruments=[restless])
+        ingest.start()
+        await until(lambda: restless.left == 0)
+        waited = len(sight.gathered_s)
+        await asyncio.sleep(0.2)
+
+        assert ingest.stop()
+        assert len(restless.looked) == 3
+        assert min(np.diff(restless.looked)) >= 20_000_000
+        assert len(sight.gathered_s) <= waited + 1  # nobody wakes for who wants no more
+        assert restless.collected == 0  # which samples do: the next is a minute away
+
+    asyncio.run(story())
+
+
+def test_who_breaks_between_samples_is_still_asked_at_samples(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        keeper, restless = Keeper(), Restless(1, fail=True)
+        ingest = make(Replay([]), keeper, instruments=[restless], interval_s=0.05)
+        ingest.start()
+        await until(lambda: len(keeper.readings) > 2)
+
+        assert ingest.stop()
+        assert restless.glance_ns > 0
+        assert [record.message for record in caplog.records] == [
+            "Restless failed between samples and looks at samples only"
+        ]
 
     asyncio.run(story())

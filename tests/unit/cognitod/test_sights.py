@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 
 from linnix.cognitod import sights as subject
+from linnix.cognitod.host.waits import WaitsReading
 from linnix.cognitod.kernel.latency import BOUNDS_NS, COUNTS, HISTOGRAM, LatencyReading
 from linnix.cognitod.kernel.oom import OOM, OomReading
+from linnix.cognitod.kernel.sockets import SOCKET_COUNTS, SOCKET_KEY, SocketsReading
 from linnix.cognitod.kernel.tcp import TCP_COUNTS, TCP_KEY, TCP_KINDS, TcpReading
 from linnix.cognitod.model import Finding
-from linnix.cognitod.sights import MAX_OOMS, MAX_OWNERS, Owner, Sights, percentile_us, together
+from linnix.cognitod.senses import SocketRates, Waits
+from linnix.cognitod.sights import (
+    MAX_OOMS,
+    MAX_OWNERS,
+    SOCKETS_HOLD_NS,
+    WAITS_HOLD_NS,
+    Owner,
+    Sights,
+    percentile_us,
+    together,
+)
 
 S = 10**9
 
@@ -125,6 +137,43 @@ def test_owners_that_are_forgotten_stay_in_the_totals() -> None:
     assert Owner(1, 1, 7) not in sights.tcp
     assert sights.tcp_lost == 5
     assert sum(int(counts[0]) for counts in sights.tcp.values()) + sights.tcp_lost == sights.tcp_totals[0]
+
+
+def sockets(ts_ns: int, window_ns: int, *rows: tuple[int, int, tuple[int, ...]]) -> SocketsReading:
+    """Rows as pid, start, and tx bytes, tx calls, rx bytes, rx calls, connects."""
+    keys, counts = np.zeros(len(rows), SOCKET_KEY), np.zeros(len(rows), SOCKET_COUNTS)
+    for at, (pid, start_ns, numbers) in enumerate(rows):
+        keys[at], counts[at] = (start_ns, pid, 0), numbers
+    return SocketsReading(ts_ns, window_ns, keys, counts, 3)
+
+
+def test_rates_of_sockets_are_of_the_last_window_that_was_looked_at_and_hold_over_a_rest() -> None:
+    now = [10 * S]
+    sights = Sights(clock=lambda: now[0])
+    give(sights, sockets(9 * S, S, (41, 1, (5, 1, 7, 1, 0))))
+    give(sights, sockets(10 * S, 2 * S, (42, 2, (300, 20, 50, 10, 4)), (0, 0, (0, 0, 0, 0, 9))))
+    told = dict(sights.sockets)
+    now[0] += SOCKETS_HOLD_NS
+    held = dict(sights.sockets)
+    now[0] += 1
+
+    assert told == held == {(42, 2): SocketRates(150.0, 25.0, 10.0, 5.0, 2.0)}
+    assert sights.sockets == {}
+    assert sights.socket_totals == {"tx_bytes": 305, "tx_calls": 21, "rx_bytes": 57, "rx_calls": 11, "connects": 13}
+    assert sights.sockets_lost == 3
+
+
+def test_waits_are_told_by_identity_and_of_a_pid_alone_if_it_is_known_whose_it_is() -> None:
+    now = [10 * S]
+    known = {6: (6, 60)}
+    sights = Sights(clock=lambda: now[0], identify=known.get)
+    waits = {(5, 50): Waits(80.0, 3, 0.0)}
+    give(sights, WaitsReading(10 * S, waits, {6: Waits(100.0, 1, None), 7: Waits(100.0, 1, None)}))
+    told = dict(sights.waits)
+    now[0] += WAITS_HOLD_NS + 1
+
+    assert told == {**waits, (6, 60): Waits(100.0, 1, None)}
+    assert sights.waits == {}
 
 
 def test_the_largest_are_those_with_the_most_entries_and_never_empty() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from host_facts import facts, process
 
 from linnix.cognitod.host.suspects import MAX_SUSPECTS, doubtful, suspects
+from support.known import facts, process
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_facts import facts, process
 
 from linnix.cognitod.host.waits import LOOK_NS, MAX_THREADS, NO_FILE, NO_NUMBERS, NOT_ALLOWED, WaitLooks, WaitsReading
 from linnix.cognitod.senses import Waits
+from support.known import facts, process
 
 S = 10**9
 MUTEX = "202 0x1000 0x80 0x2 0x0 0x0 0x0 0x7ffe 0x7faa\n"

@@ -55,6 +55,7 @@ class SightsCollector(Collector):
         for kind, count in zip(TCP_KINDS, sights.tcp_totals, strict=True):
             tcp.add_metric([kind], count)
         yield tcp
+        yield from self._socket_families()
         yield from self._filesystems()
 
     def _probe_families(self) -> Iterator[Metric]:
@@ -93,6 +94,19 @@ class SightsCollector(Collector):
             for label, row in shown.items():
                 cgroups.add_metric([label], *_buckets(row))
         yield from (host, cgroups)
+
+    def _socket_families(self) -> Iterator[Metric]:
+        """Of what was looked at: where the probe rests they are a sample."""
+        totals = self._sights.socket_totals
+        moved = CounterMetricFamily("linnix_socket_bytes_total", "Moved by sockets of IP", labels=["direction"])
+        calls = CounterMetricFamily("linnix_socket_calls_total", "Calls that moved them", labels=["direction"])
+        for direction, short in (("sent", "tx"), ("received", "rx")):
+            moved.add_metric([direction], totals[f"{short}_bytes"])
+            calls.add_metric([direction], totals[f"{short}_calls"])
+        yield from (moved, calls)
+        yield CounterMetricFamily(
+            "linnix_socket_connections_total", "Ends of TCP connections that were established", totals["connects"]
+        )
 
     def _filesystems(self) -> Iterator[Metric]:
         labels = ["mount", "kind"]
