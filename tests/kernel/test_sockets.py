@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from linnix.cognitod.kernel.sockets import NOT_TRACED, SOCKET_COUNTS, Sockets, SocketsReading
+from linnix.cognitod.kernel.sockets import (
+    LONGEST_REST_NS,
+    NOT_TRACED,
+    SHORT_NS,
+    SOCKET_COUNTS,
+    Sockets,
+    SocketsReading,
+)
 from linnix.cognitod.kernel.thrift import Thrift
 
 CALLS, SIZE, CONNECTIONS = 101, 7919, 13
@@ -133,25 +140,45 @@ def chatter() -> None:
             here.recv(1)
 
 
-def test_where_calls_never_end_it_rests_and_says_so_and_a_new_window_begins_after(sockets: Sockets) -> None:
+def test_where_calls_never_end_it_rests_and_says_so_and_looks_shortly_after(sockets: Sockets) -> None:
     sockets._thrift = Thrift(cost_ns=100_000_000)  # as if a call cost so much
-    second = 10**9
-    began_ns = time.monotonic_ns() + second
+    second, began_ns = 10**9, time.monotonic_ns() + 10**9
     sockets.collect(began_ns)
     chatter()
     last = sockets.collect(began_ns + second)
     line = sockets.states()[0]
     chatter()
     unseen = sockets.collect(began_ns + 2 * second)
-    later_ns = began_ns + 100 * second
-    first = sockets.collect(later_ns)
+    later_ns = began_ns + second + LONGEST_REST_NS
+    first, short_ns = sockets.collect(later_ns), sockets.glance_ns - later_ns
     chatter()
-    seen = sockets.collect(later_ns + second)
+    sockets.glance(later_ns + short_ns)
+    chatter()
+    seen, after = (sockets.collect(later_ns + seconds * second) for seconds in (1, 2))
 
     told = {"tx_bytes": CALLS, "tx_calls": CALLS, "rx_bytes": CALLS, "rx_calls": CALLS}
-    assert (told_of(last, os.getpid()), unseen, first) == (told, None, None)
-    assert (told_of(seen, os.getpid()), seen.window_ns if seen else 0) == (told, second)
+    assert (told_of(last, os.getpid()), unseen, first, after) == (told, None, None, None)
+    assert (told_of(seen, os.getpid()), seen.window_ns if seen else 0) == (told, SHORT_NS)
     assert (line.state, line.reason[:5]) == ("on", "looks")
+
+
+def test_when_calls_get_fewer_it_looks_all_the_time_again(sockets: Sockets) -> None:
+    second, began_ns = 10**9, time.monotonic_ns() + 10**9
+    sockets.collect(began_ns)
+    sockets._thrift = Thrift(cost_ns=100_000_000)
+    sockets.collect(began_ns + second)
+    chatter()
+    sockets.collect(began_ns + 2 * second)
+    sockets._thrift = Thrift(cost_ns=1)
+    later_ns = began_ns + 2 * second + LONGEST_REST_NS
+    sockets.collect(later_ns)
+    sockets.glance(later_ns + SHORT_NS)
+    sockets.collect(later_ns + second)
+    chatter()
+    seen = sockets.collect(later_ns + 2 * second)
+
+    assert told_of(seen, os.getpid())["tx_calls"] == CALLS
+    assert (sockets.glance_ns, sockets.states()[0].reason) == (0, "")
 
 
 def test_a_kernel_that_does_not_trace_it_is_named_as_the_reason(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ from linnix.cognitod.senses import Identity, SocketRates, Waits
 WINDOW_NS = 10 * 10**9
 MAX_OOMS = 256
 MAX_OWNERS = 2048
-#: For how long the last rates of sockets hold: their probe may rest for some nine seconds between two looks of one.
-SOCKETS_HOLD_NS = 15 * 10**9
+#: For how long the last rates of sockets hold: their probe may rest for five seconds, and tells at the next sample.
+SOCKETS_HOLD_NS = 8 * 10**9
 #: And those of waits, which are told every second while there are any.
 WAITS_HOLD_NS = 5 * 10**9
 

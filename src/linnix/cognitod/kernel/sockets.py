@@ -27,7 +27,11 @@ SOCKET_COUNTS = np.dtype([(name, "<u8") for name in _COUNTS])
 SOCKET_BOOKS = np.dtype([("calls", "<u8"), ("lost", "<u8"), ("pad", "<u8", (6,))])
 
 #: Measured in interleaved pairs over the loopback, see docs/probes.md.
-CALL_COST_NS = 100
+CALL_COST_NS = 130
+#: Where it has to rest, it looks for so long at a time: short looks make short rests.
+SHORT_NS = 100_000_000
+#: After the look that finds that it has to rest, which is of a whole sample interval.
+LONGEST_REST_NS = 5 * 10**9
 
 #: Those that run at every call, and may rest.
 _COUNTERS = ("handle_send", "handle_receive")
@@ -49,10 +53,9 @@ class SocketsReading:
 
 
 class Sockets:
-    """An ``events.Instrument``.
+    """An ``events.Instrument``, and ``events.Glancing`` where calls are so many that it rests.
 
-    It rests where calls are so many that counting them would cost a CPU more than ``BUDGET``: what it told last holds
-    until it looks again.
+    That is where counting them would cost a CPU more than ``BUDGET``: what it told last holds until it looks again.
     """
 
     due_ns = 0
@@ -66,8 +69,10 @@ class Sockets:
         self._thrift = Thrift(CALL_COST_NS)
         self._value = SOCKET_COUNTS
         self._counts_fd = -1
-        self._told_ns = 0  # 0: this window has no beginning yet
+        self._since_ns = 0  # when the window began; 0: not yet
         self._rest_until_ns = 0
+        self._glanced: SocketsReading | None = None
+        self.glance_ns = 0
 
     def open(self) -> None:
         """Load, map and attach; what is missing is told by ``states``."""
@@ -97,27 +102,47 @@ class Sockets:
         """What was moved since the last call; None while it rests, and at the call that ends its rest."""
         found = self._probe.object
         if found is None or now_ns < self._rest_until_ns:
-            return None
+            glanced, self._glanced = self._glanced, None
+            return glanced
         if _COUNTERS[0] not in found.attached:
             for program in _COUNTERS:
                 found.attach(program)
-            self._probe.note("")
-            self._told_ns = 0
-        keys, counts = found.read_hash(self._counts_fd, SOCKET_KEY, self._value, take=True)
-        window_ns, self._told_ns = now_ns - self._told_ns, now_ns
-        calls, lost = self._books["calls"].copy(), int(self._books["lost"].sum())
-        rest_ns = self._thrift.rest_ns(calls, window_ns)
-        if window_ns == now_ns:
+            self._take(found)
+            self._since_ns, self.glance_ns = now_ns, now_ns + SHORT_NS
+            return None
+        if self._glanced is None:
+            return self._close_window(found, now_ns)
+        glanced, self._glanced = self._glanced, None
+        return glanced
+
+    def glance(self, now_ns: int) -> None:
+        """End the short look after a rest."""
+        if (found := self._probe.object) is not None:
+            self._glanced = self._close_window(found, now_ns)
+
+    def _close_window(self, found: Object, now_ns: int) -> SocketsReading | None:
+        self.glance_ns = 0
+        keys, counts = self._take(found)
+        since_ns, self._since_ns = self._since_ns, now_ns
+        window_ns = now_ns - since_ns
+        rest_ns = min(self._thrift.rest_ns(self._books["calls"].copy(), window_ns), LONGEST_REST_NS)
+        if not since_ns:
             return None
         if rest_ns:
-            self._rest_until_ns = now_ns + rest_ns
             found.detach(*_COUNTERS)
+            self._rest_until_ns = now_ns + rest_ns
             share = window_ns / (window_ns + rest_ns)
             self._probe.note(f"looks {share:.0%} of the time: more would slow a CPU by over {BUDGET:.0%}")
-        summed = np.zeros(len(keys), SOCKET_COUNTS)
+        else:
+            self._probe.note("")
+        return SocketsReading(now_ns, window_ns, keys, counts, int(self._books["lost"].sum()))
+
+    def _take(self, found: Object) -> tuple[Array, Array]:
+        keys, per_cpu = found.read_hash(self._counts_fd, SOCKET_KEY, self._value, take=True)
+        counts = np.zeros(len(keys), SOCKET_COUNTS)
         for name in _COUNTS:
-            summed[name] = counts[name].sum(axis=1)
-        return SocketsReading(now_ns, window_ns, keys, summed, lost)
+            counts[name] = per_cpu[name].sum(axis=1)
+        return keys, counts
 
     def refresh(self) -> None:
         """Read the kernel's account of its programs anew."""
@@ -130,4 +155,5 @@ class Sockets:
     def close(self) -> None:
         """Detach and free. Idempotent."""
         self._books = np.zeros(0, SOCKET_BOOKS)
+        self.glance_ns = 0
         self._probe.close()
