@@ -165,6 +165,7 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
             on_alert=(sinks.alert_sink(alerts),),
             on_reading={BlameReading: blame.on_reading, **sights.receivers},
             senses=Sensing(sights, blame, processes, lambda *who: pipeline.home_of(*who)),
+            on_known=(instruments.watch(optional.instruments),),
         )
         privacy = config.privacy
         redactor = Redactor(privacy.redact_patterns, shown=privacy.allow_patterns, groups=privacy.redact_groups)

@@ -49,6 +49,8 @@ class Sensing:
         """What is known at the moment of this sample."""
         now_ns, sights = snapshot.ts_ns, self._sights
         return Senses(
+            sockets=sights.sockets,
+            waits=sights.waits,
             stuck=_stuck(sights, now_ns),
             tcp_failures_per_s=self._failing.at(now_ns, sights),
             stalls=recent.stalls(self._blame, int(snapshot.timestamp * 10**6)),
