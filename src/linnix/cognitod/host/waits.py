@@ -27,7 +27,7 @@ LOOK_NS = 250_000_000
 BUDGET = 0.002
 MAX_THREADS = 32
 #: A look that takes longer ends, and the next one begins with another process.
-LONGEST_LOOK_NS = 20_000_000
+LONGEST_LOOK_NS = 100_000_000
 #: Of so many threads of a process that wait for the same it is asked whether they run in between.
 MAX_ASKED = 4
 
