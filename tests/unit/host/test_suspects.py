@@ -46,3 +46,10 @@ def test_there_are_never_more_than_so_many_and_those_who_switch_most_come_first(
 
     assert [pid for pid, _ in suspects(known)] == list(range(MAX_SUSPECTS - 1, 0, -1))
     assert [pid for pid, _ in doubtful(known)] == [50]
+
+
+def test_processes_of_one_program_that_pass_something_on_are_suspects_without_threads() -> None:
+    one, other = (process(pid, comm="server", voluntary_switches_per_s=200.0) for pid in (41, 42))
+    alone = process(43, comm="client", voluntary_switches_per_s=200.0)
+
+    assert suspects(facts(one, other, alone)) == [(41, 410), (42, 420)]

@@ -56,8 +56,8 @@ def test_of_several_locks_the_one_that_is_waited_for_most_is_told() -> None:
     assert of_two_looks({MUTEX: [1, 2], other: [3, 4]}, {MUTEX: [1, 2, 3]}) == Waits(62.5, 3, 0.0)
 
 
-def test_semaphores_of_system_v_are_shared_between_processes_of_one_thread() -> None:
-    tally, shared = Tally(), Wait(Kind.SEMAPHORE, 0, 9)
+def test_semaphores_may_be_shared_between_processes_of_one_thread() -> None:
+    tally, shared = Tally(), Wait(Kind.SEMAPHORE, 0, WORD)
     for at_ns in (S, 2 * S):
         for pid in (7, 8):
             tally.add((pid, 70), Look(at_ns, 1, {shared: [pid]}))

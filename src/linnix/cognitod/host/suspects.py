@@ -22,11 +22,18 @@ def _switches(process: Process) -> float:
     return process.voluntary_switches_per_s or 0.0
 
 
-def _is_suspect(process: Process) -> bool:
+def _is_suspect(process: Process, known: Facts) -> bool:
     switches = _switches(process)
-    if process.state == "D" or (process.threads >= 2 and switches >= MIN_SWITCHES_PER_S):
+    if process.state == "D" or ((process.write_bytes_per_s or 0.0) > 0 and switches >= MIN_SYNCS_PER_S):
         return True
-    return (process.write_bytes_per_s or 0.0) > 0 and switches >= MIN_SYNCS_PER_S
+    return switches >= MIN_SWITCHES_PER_S and (process.threads >= 2 or _is_one_of_many(process, known))
+
+
+def _is_one_of_many(process: Process, known: Facts) -> bool:
+    """Whether others of its name live: what processes of one program share they may have to wait for."""
+    return any(group.comm == process.comm for group in known.groups) or any(
+        other.comm == process.comm and other.pid != process.pid for other in known.processes
+    )
 
 
 def _chosen(processes: list[Process], most: int) -> list[Identity]:
@@ -37,7 +44,7 @@ def _chosen(processes: list[Process], most: int) -> list[Identity]:
 def suspects(known: Facts) -> list[Identity]:
     """Those to look at often, who switches most first."""
     users = [one for one in known.processes if not (one.own or one.kernel_thread)]
-    return _chosen([one for one in users if _is_suspect(one)], MAX_SUSPECTS)
+    return _chosen([one for one in users if _is_suspect(one, known)], MAX_SUSPECTS)
 
 
 def doubtful(known: Facts) -> list[Identity]:

@@ -30,7 +30,10 @@ class Kind(Enum):
 
 
 class Wait(NamedTuple):
-    """Threads that wait for the same thing have the same; ``owner`` is the pid within which ``key`` means something."""
+    """Threads that wait for the same thing have the same; ``owner`` is the pid within which ``key`` means something.
+
+    A futex or semaphore that processes share has owner 0: those that were forked from one have it at one address.
+    """
 
     kind: Kind
     owner: int
@@ -75,7 +78,7 @@ UNKNOWN = Numbers(-1, -1, -1, -1, frozenset(), frozenset(), frozenset())
 
 # include/uapi/linux/futex.h
 _WAIT, _LOCK_PI, _WAIT_BITSET, _LOCK_PI2 = 0, 6, 9, 13
-_COMMAND = 0x7F
+_COMMAND, _PRIVATE = 0x7F, 0x80
 _WAITERS = 0x80000000
 _CONTENDED, _RWLOCK = 2, 3
 # include/uapi/asm-generic/fcntl.h
@@ -105,20 +108,21 @@ def parse_wait(line: bytes, pid: int, of: Numbers) -> Wait | None:
         return Wait(Kind.FILE, pid, int(fields[1], 16))
     if number in of.writes:
         return Wait(Kind.WRITE, pid, int(fields[1], 16))
-    if number in of.semaphores:  # of System V: one set for all processes
-        return Wait(Kind.SEMAPHORE, 0, int(fields[1], 16))
+    if number in of.semaphores:  # of System V: one set for all processes, and no two sets are a pair of words
+        return Wait(Kind.SEMAPHORE, 0, int(fields[1], 16) << 3)
     return None
 
 
 def _futex(pid: int, address: int, operation: int, value: int, timeout: int) -> Wait | None:
     command, value = operation & _COMMAND, value & 0xFFFFFFFF
+    owner = pid if operation & _PRIVATE else 0
     if command in (_LOCK_PI, _LOCK_PI2):
-        return Wait(Kind.MUTEX, pid, address)
+        return Wait(Kind.MUTEX, owner, address)
     if command not in (_WAIT, _WAIT_BITSET):
         return None
     marked = command == _WAIT and value & _WAITERS
     if marked or value == _CONTENDED or (value == _RWLOCK and command == _WAIT_BITSET):
-        return Wait(Kind.MUTEX, pid, address)
+        return Wait(Kind.MUTEX, owner, address)
     if timeout:
-        return Wait(Kind.TIMED, pid, address & _PAIR)
-    return Wait(Kind.SEMAPHORE, pid, address)
+        return Wait(Kind.TIMED, owner, address & _PAIR)
+    return Wait(Kind.SEMAPHORE, owner, address)

@@ -102,7 +102,7 @@ class Tally:
     def _is_lock(self, wait: Wait, tids: set[int]) -> bool:
         if wait.kind in (Kind.SYNC, Kind.FILE):
             return wait.kind is Kind.FILE
-        if len(tids) < 2 or (wait.owner and wait._replace(key=wait.key ^ _BESIDE) in self._sharing):
+        if len(tids) < 2 or wait._replace(key=wait.key ^ _BESIDE) in self._sharing:
             return False
         if wait.kind is Kind.MUTEX:
             return True
