@@ -16,6 +16,7 @@ MUTEX = Wait(Kind.MUTEX, 7, WORD)
 SEMAPHORE = Wait(Kind.SEMAPHORE, 7, WORD)
 BESIDE = Wait(Kind.SEMAPHORE, 7, WORD + 4)
 TIMED = Wait(Kind.TIMED, 7, WORD)
+FOUR = frozenset((1, 2, 3, 4))
 SYNC = Wait(Kind.SYNC, 7, 0)
 
 
@@ -23,7 +24,7 @@ def of_two_looks(first: dict[Wait, list[int]], second: dict[Wait, list[int]], ru
     """What two looks at a process of four threads come to, of which those that waited ran so often in between."""
     tally = Tally()
     for at_ns, waits in ((S, first), (2 * S, second)):
-        tally.add(WHO, Look(at_ns, 4, waits))
+        tally.add(WHO, Look(at_ns, FOUR, waits))
         for tid in {tid for tids in waits.values() for tid in tids}:
             tally.add_runs(tid, at_ns, runs_per_s * at_ns // S)
     return tally.summary()[WHO]
@@ -35,7 +36,8 @@ def of_two_looks(first: dict[Wait, list[int]], second: dict[Wait, list[int]], ru
         pytest.param({MUTEX: [1, 2, 3]}, {MUTEX: [1, 2]}, 0, Waits(62.5, 3, 0.0), id="a mutex"),
         pytest.param({MUTEX: [1]}, {MUTEX: [2]}, 0, Waits(25.0, 1, 0.0), id="two who pass it on"),
         pytest.param({MUTEX: [1]}, {MUTEX: [1]}, 0, Waits(0.0, 0, 0.0), id="nobody else wants it"),
-        pytest.param({SEMAPHORE: [1, 2, 3]}, {SEMAPHORE: [1, 2, 3]}, 5, Waits(75.0, 3, 0.0), id="a Python lock"),
+        pytest.param({SEMAPHORE: [1, 2, 3]}, {SEMAPHORE: [1, 2, 4]}, 5, Waits(75.0, 3, 0.0), id="a Python lock"),
+        pytest.param({SEMAPHORE: [1, 2, 3]}, {SEMAPHORE: [1, 2, 3]}, 5, Waits(0.0, 0, 0.0), id="nobody has it"),
         pytest.param({SEMAPHORE: [1, 2, 3]}, {SEMAPHORE: [1, 2, 3]}, 0, Waits(0.0, 0, 0.0), id="an idle pool"),
         pytest.param(
             {SEMAPHORE: [1, 2], BESIDE: [3]}, {SEMAPHORE: [1, 2, 3]}, 50, Waits(0.0, 0, 0.0), id="a pool at work"
@@ -58,18 +60,18 @@ def test_of_several_locks_the_one_that_is_waited_for_most_is_told() -> None:
 
 def test_semaphores_may_be_shared_between_processes_of_one_thread() -> None:
     tally, shared = Tally(), Wait(Kind.SEMAPHORE, 0, WORD)
-    for at_ns in (S, 2 * S):
-        for pid in (7, 8):
-            tally.add((pid, 70), Look(at_ns, 1, {shared: [pid]}))
+    for at_ns, holder in ((S, 7), (2 * S, 8), (3 * S, 9)):
+        for pid in (7, 8, 9):
+            tally.add((pid, 70), Look(at_ns, frozenset((pid,)), {} if pid == holder else {shared: [pid]}))
             tally.add_runs(pid, at_ns, at_ns)
 
-    assert tally.summary() == {(7, 70): Waits(100.0, 2, 0.0), (8, 70): Waits(100.0, 2, 0.0)}
+    assert tally.summary() == dict.fromkeys(((7, 70), (8, 70), (9, 70)), Waits(pytest.approx(200 / 3), 2, 0.0))
 
 
 def test_what_is_older_than_the_window_is_forgotten() -> None:
     tally = Tally()
-    tally.add(WHO, Look(S, 4, {MUTEX: [1, 2]}))
-    tally.add((8, 80), Look(2 * S, 1, {}))
+    tally.add(WHO, Look(S, FOUR, {MUTEX: [1, 2]}))
+    tally.add((8, 80), Look(2 * S, frozenset((8,)), {}))
     tally.forget(S + WINDOW_NS)
     both = tally.summary()
     tally.forget(2 * S + WINDOW_NS)

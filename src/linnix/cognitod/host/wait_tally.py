@@ -8,6 +8,8 @@ A lock and an idle pool look alike: many threads that sleep on one word. What te
 - a contended mutex is told by what is waited for, see ``syscalls``;
 - a condition variable of glibc has two words side by side, and a pool that is in use sleeps on both; a semaphore that
   serves as a lock, as Python's do, has one. And who waits for a lock gets it before long, where who is idle sleeps on;
+- a semaphore may count pieces of work, as the one of Python's ThreadPoolExecutor does: then all who ever wait for it
+  are found to wait at once, where one of those who want a lock has it;
 - Python's interpreter lock is a condition variable that every waiter wakes from each 5 ms (sys.getswitchinterval) to
   ask for it; a pool wakes when there is work.
 """
@@ -25,15 +27,17 @@ from linnix.cognitod.senses import Identity, Waits
 WINDOW_NS = 10 * 10**9
 #: How often a thread runs that waits for an interpreter lock: it wakes 200 times a second, and less on a busy host.
 MIN_ASKS_PER_S = 50.0
+#: Who holds a lock does not wait for it. Threads are looked at one after another, so that it may have been passed on.
+MAX_UNHELD = 0.25
 #: The other word of a condition variable of glibc.
 _BESIDE = 4
 
 
 class Look(NamedTuple):
-    """One look at the threads of one process: how many there were, and the tids of those that wait, by for what."""
+    """One look at the threads of one process: the tids of all, and of those that wait, by for what."""
 
     ts_ns: int
-    threads: int
+    threads: frozenset[int]
     waits: Mapping[Wait, list[int]]
 
 
@@ -76,24 +80,25 @@ class Tally:
 
     def summary(self) -> dict[Identity, Waits]:
         """Of every process that was looked at."""
-        locks = self._locks_among_waits()
-        queue: Counter[tuple[int, Wait]] = Counter()  # threads at a moment and a lock, of all processes
-        for looks in self._looks.values():
-            for look in looks:
-                for wait in look.waits.keys() & locks:
-                    queue[look.ts_ns, wait] += len(look.waits[wait])
-        longest: Counter[Wait] = Counter()
-        for (_, wait), count in queue.items():
-            longest[wait] = max(longest[wait], count)
-        return {who: _waits(looks, locks, longest) for who, looks in self._looks.items()}
-
-    def _locks_among_waits(self) -> set[Wait]:
         self._sharing = defaultdict(set)
         for looks in self._looks.values():
             for look in looks:
                 for wait, tids in look.waits.items():
                     self._sharing[wait].update(tids)
-        return {wait for wait, tids in self._sharing.items() if self._is_lock(wait, tids)}
+        locks = {wait for wait, tids in self._sharing.items() if self._is_lock(wait, tids)}
+        longest = {wait: max(count for count, _ in self._queues(wait)) for wait in locks}
+        return {who: _waits(looks, locks, longest) for who, looks in self._looks.items()}
+
+    def _queues(self, wait: Wait) -> list[tuple[int, int]]:
+        """At each moment at which somebody waited for it: how many did, and of how many who ever do, in all processes."""
+        sharing = self._sharing[wait]
+        waited: Counter[int] = Counter()
+        could: Counter[int] = Counter()
+        for looks in self._looks.values():
+            for look in looks:
+                waited[look.ts_ns] += len(look.waits.get(wait, ()))
+                could[look.ts_ns] += len(sharing & look.threads)
+        return [(count, could[ts_ns]) for ts_ns, count in waited.items() if count]
 
     def is_shared(self, wait: Wait) -> bool:
         """Whether several threads waited for it, as of the last summary."""
@@ -109,7 +114,10 @@ class Tally:
         rates = list(self._rates(tids))
         if wait.kind is Kind.TIMED:
             return sum(rates) >= MIN_ASKS_PER_S * max(len(rates), 1)
-        return 2 * sum(rate > 0 for rate in rates) >= max(len(rates), 1)
+        if 2 * sum(rate > 0 for rate in rates) < max(len(rates), 1):
+            return False
+        queues = self._queues(wait)
+        return sum(count >= could for count, could in queues) <= MAX_UNHELD * len(queues)
 
     def _rates(self, tids: set[int]) -> Iterator[float]:
         for tid in tids:
@@ -133,7 +141,7 @@ class Tally:
 
 
 def _waits(looks: deque[Look], locks: set[Wait], longest: Mapping[Wait, int]) -> Waits:
-    threads = sum(look.threads for look in looks)
+    threads = sum(len(look.threads) for look in looks)
     waited: Counter[Wait] = Counter()
     synced = 0
     for look in looks:

@@ -174,13 +174,13 @@ class WaitLooks:
 
     def _look_at(self, who: Identity, now_ns: int) -> None:
         found: dict[Wait, list[int]] = {}
-        threads = 0
+        threads = []
         for tid, fd in self._watched[who].fds.items():
             try:
                 line = os.pread(fd, 256, 0)
             except OSError:  # the thread has ended
                 continue
-            threads += 1
+            threads.append(tid)
             wait = syscalls.parse_wait(line, who[0], self._numbers)
             if wait is not None and wait.kind is Kind.WRITE:
                 wait = self._synced(wait)
@@ -188,7 +188,7 @@ class WaitLooks:
                 found.setdefault(wait, []).append(tid)
         self._found[who] = found
         if threads:
-            self._tally.add(who, Look(now_ns, threads, found))
+            self._tally.add(who, Look(now_ns, frozenset(threads), found))
 
     def _synced(self, write: Wait) -> Wait | None:
         """What a write waits for: nothing, unless its file was opened with O_DSYNC or O_SYNC."""
