@@ -90,7 +90,7 @@ class Tally:
         return {who: _waits(looks, locks, longest) for who, looks in self._looks.items()}
 
     def _queues(self, wait: Wait) -> list[tuple[int, int]]:
-        """At each moment at which somebody waited for it: how many did, and of how many who ever do, in all processes."""
+        """At each moment at which somebody waited for it: how many did, of how many who ever do, in all processes."""
         sharing = self._sharing[wait]
         waited: Counter[int] = Counter()
         could: Counter[int] = Counter()
