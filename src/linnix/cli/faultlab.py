@@ -53,20 +53,21 @@ def check(place: Place = None, as_json: AsJson = False) -> None:
 
     good, wrong = [], []
     with _told():
-        for path in loading.files(place or loading.COLLECTION):
+        paths = loading.files(place or loading.COLLECTION)
+        for path in paths:
             try:
                 good.append(loading.load(path))
             except FormatError as error:
                 wrong.append(str(error))
-        if not wrong:
-            good = loading.load_all(place or loading.COLLECTION)  # and no name is used twice
+        apart = [str(error) for error in loading.disagreements(good)]
+        wrong += apart
     if as_json:
         names = [{"file": str(each.path), "name": each.scenario.name, "digest": each.digest} for each in good]
         print(json.dumps({"ok": not wrong, "scenarios": names, "errors": wrong}, indent=2))
     else:
         for line in wrong:
             print(line)
-        print(f"{len(good)} of {len(good) + len(wrong)} files are good")
+        print(f"{len(good)} of {len(paths)} files are good" + (", but not beside each other" if apart else ""))
     raise typer.Exit(ExitCode.FAILED if wrong else ExitCode.DONE)
 
 
@@ -85,7 +86,7 @@ def list_(place: Place = None, as_json: AsJson = False) -> None:
         return
     rows = [("NAME", "CLASS", "CULPRIT", "INTENSITY", "SECONDS", "NEEDS", "SEEDS")]
     for each in found:
-        comm = next((command.comm for command in each.commands if command.name == each.culprit), "-")
+        comm = " or ".join(next((one.names for one in each.commands if one.name == each.culprit), ("-",)))
         strength = f"{each.intensity.low:g} to {each.intensity.high:g} {each.intensity.unit}"
         needs = f"{each.needs.memory_mib} MiB, {each.needs.disk_mib} MiB of disk"
         rows.append((each.name, each.cls, comm, strength, f"{each.seconds:g}", needs, " ".join(map(str, each.seeds))))

@@ -77,10 +77,10 @@ def _prepare(launch: Launch, work: Path, at: int) -> Prepared:
         arguments = command.argv[1:]
     if not command.shown_as:
         return Prepared(launch, found, (found if program == "python3" else program, *arguments))
-    link = work / "bin" / str(at) / command.shown_as
+    link = work / "bin" / str(at) / command.comm
     link.parent.mkdir(parents=True)
     link.symlink_to(found)
-    called = program if Path(found).name in _MULTI_CALL else command.shown_as
+    called = program if Path(found).name in _MULTI_CALL else command.comm
     if program == "python3":  # which looks for its library beside whatever PATH has under that name
         called = str(link)
     return Prepared(launch, str(link), (called, *arguments))

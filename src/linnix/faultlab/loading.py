@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
 import yaml
 
+from linnix.faultlab.checks import clashes, problems
 from linnix.faultlab.errors import FormatError
-from linnix.faultlab.scenario import INTERPRETERS, Command, Intensity, Needs, Scenario, problems
+from linnix.faultlab.scenario import INTERPRETERS, PARTS, Also, Command, Intensity, Needs, Scenario
 from linnix.insight.classes import CLASSES
 
 COLLECTION = Path(__file__).with_name("scenarios")
@@ -29,6 +30,7 @@ _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "needs": Needs,
     "commands[]": Command,
     "decoys[]": Command,
+    "also[]": Also,
 }
 
 
@@ -39,6 +41,7 @@ class Loaded:
     path: Path
     digest: str
     scenario: Scenario
+    lines: _Lines = field(repr=False, compare=False)
 
 
 def files(place: Path) -> list[Path]:
@@ -52,13 +55,21 @@ def files(place: Path) -> list[Path]:
 
 
 def load_all(place: Path) -> list[Loaded]:
-    """Every scenario of a file or folder. Raises FormatError for the first that is wrong, or a name used twice."""
+    """Every scenario of a file or folder. Raises FormatError for the first that is wrong, alone or beside others."""
     found = [load(path) for path in files(place)]
+    for error in disagreements(found):
+        raise error
+    return found
+
+
+def disagreements(found: Sequence[Loaded]) -> Iterator[FormatError]:
+    """What is wrong with files that are good each by itself: a name used twice, the test part's names in another."""
     seen: dict[str, Path] = {}
     for each in found:
         if (other := seen.setdefault(each.scenario.name, each.path)) != each.path:
-            raise FormatError(f"{each.path}: the name {each.scenario.name!r} is that of {other}, too")
-    return found
+            yield FormatError(f"{each.path}: the name {each.scenario.name!r} is that of {other}, too")
+    for which, path, what in clashes([each.scenario for each in found]):
+        yield found[which].lines.error(path, what)
 
 
 def load(path: Path) -> Loaded:
@@ -71,13 +82,17 @@ def load(path: Path) -> Loaded:
     if len(raw) > _LIMIT_BYTES:
         raise FormatError(f"{path}: larger than {_LIMIT_BYTES // 1024} KiB: this is no scenario")
     try:
-        return Loaded(path, hashlib.sha256(raw).hexdigest(), parse(raw.decode(), str(path)))
+        return Loaded(path, hashlib.sha256(raw).hexdigest(), *_parse(raw.decode(), str(path)))
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: not UTF-8 at byte {error.start}") from error
 
 
 def parse(text: str, where: str) -> Scenario:
     """A scenario from its text; ``where`` is what errors call it. Raises FormatError."""
+    return _parse(text, where)[0]
+
+
+def _parse(text: str, where: str) -> tuple[Scenario, _Lines]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(root, yaml.MappingNode):
@@ -97,7 +112,7 @@ def parse(text: str, where: str) -> Scenario:
         raise lines.misshapen(str(error)) from error
     for path, what in problems(scenario):
         raise lines.error(path, what + _nearest_value(path, what))
-    return scenario
+    return scenario, lines
 
 
 class _Lines:
@@ -153,6 +168,7 @@ class _Lines:
 def _nearest_value(path: str, what: str) -> str:
     if not what.startswith("unknown "):
         return ""
-    valid = list(CLASSES) if path == "class" else list(INTERPRETERS)
+    kind = what.split()[1]
+    valid = list({"class": tuple(CLASSES), "part": PARTS, "interpreter": INTERPRETERS}[kind])
     near = get_close_matches(what.split("'")[1], valid, n=1, cutoff=0.5)
     return f", did you mean {near[0]!r}?" if near else f", valid are {', '.join(valid)}"

@@ -25,7 +25,7 @@ class Phase(msgspec.Struct, frozen=True):
 class Launch(msgspec.Struct, frozen=True):
     """A command, and when it starts and is ended, in seconds since the beginning of the run."""
 
-    command: Command
+    command: Command  # with the one name that was drawn
     decoy: bool
     start_s: float
     stop_s: float
@@ -64,8 +64,11 @@ def plan(loaded: Loaded, seed: int) -> Plan:
     begin, end = scenario.warm_up_s, scenario.warm_up_s + scenario.injection_s
     total = scenario.seconds
     launches = [
-        *(Launch(decoy, True, decoy.start_s, total) for decoy in scenario.decoys),
-        *(Launch(command, False, begin + command.start_s, end) for command in scenario.commands),
+        *(Launch(named(decoy, scenario.name, seed), True, decoy.start_s, total) for decoy in scenario.decoys),
+        *(
+            Launch(named(command, scenario.name, seed), False, begin + command.start_s, end)
+            for command in scenario.commands
+        ),
     ]
     return Plan(
         scenario=scenario,
@@ -91,6 +94,14 @@ def draw(intensity: Intensity, name: str, seed: int) -> float:
     if intensity.whole:
         return float(int(low) + _number(name, str(seed)) % (int(high) - int(low) + 1))
     return round(low + (high - low) * (_number(name, str(seed)) % 10**6) / (10**6 - 1), 6)
+
+
+def named(command: Command, scenario: str, seed: int) -> Command:
+    """The command with one of its names, where it has several."""
+    if isinstance(command.shown_as, str):
+        return command
+    drawn = command.shown_as[_number(scenario, str(seed), command.name) % len(command.shown_as)]
+    return msgspec.structs.replace(command, shown_as=drawn)
 
 
 def _number(*parts: str) -> int:

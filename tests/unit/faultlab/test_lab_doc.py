@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from linnix.faultlab import loading
-from linnix.faultlab.scenario import Command, Intensity, Needs, Scenario
+from linnix.faultlab.scenario import Also, Command, Intensity, Needs, Scenario
 
 DOC = (Path(__file__).parents[3] / "docs" / "faultlab.md").read_text()
 
@@ -19,7 +19,7 @@ def test_every_field_has_its_row(struct: type[msgspec.Struct]) -> None:
     assert [field for field in struct.__struct_encode_fields__ if f"\n| `{field}` |" not in DOC] == []
 
 
-@pytest.mark.parametrize("struct", [Intensity, Needs])
+@pytest.mark.parametrize("struct", [Intensity, Needs, Also])
 def test_every_field_of_the_small_ones_is_named(struct: type[msgspec.Struct]) -> None:
     assert [field for field in struct.__struct_encode_fields__ if f"`{field}`" not in DOC] == []
 

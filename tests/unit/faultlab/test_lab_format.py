@@ -27,8 +27,8 @@ def test_a_scenario_is_what_its_file_says() -> None:
     assert found.decoys == (Command(name="other", shown_as="maild", argv=("sleep", "60")),)
     assert (found.name, found.cls, found.culprit, found.seeds) == ("small", "cpu_spin", "worker", (1, 2))
     assert (found.intensity, found.needs) == (Intensity(10, 20, "percent"), Needs(512, 64, 200))
-    assert (found.warm_up_s, found.injection_s, found.recovery_s, found.tick_s, found.seconds) == (2, 4, 2, 2, 8)
-    assert [command.group for command in (*found.commands, *found.decoys)] == ["renderd", "maild"]
+    assert (found.warm_up_s, found.injection_s, found.recovery_s, found.tick_s, found.seconds) == (2, 4, 2, 1, 8)
+    assert [command.group for command in (*found.commands, *found.decoys)] == ["renderd.service", "maild.service"]
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,35 @@ def test_a_scenario_is_what_its_file_says() -> None:
             "as: a-name-too-long-",
             "x.yaml:12: decoys[0].as: the kernel keeps 15 bytes of a name; this has 16",
         ),
-        ("as: maild", "as: renderd", "x.yaml:11: decoys[0]: decoy 'other' shares the control group 'renderd'"),
+        ("as: maild", "as: renderd", "x.yaml:11: decoys[0]: decoy 'other' shares the control group 'renderd.service'"),
         ("name: other", "name: worker", "x.yaml:11: decoys[0].name: there are two commands called 'worker'"),
-        ("as: maild", "cgroup: observer", "x.yaml:12: decoys[0].cgroup: 'observer' is taken: by the daemon's group"),
-        ("as: maild", "cgroup: cpu.stat", "x.yaml:12: decoys[0].cgroup: 'cpu.stat' is taken"),
+        (
+            "as: maild",
+            "as: [maild, renderd]",
+            "x.yaml:11: decoys[0]: decoy 'other' shares the control group 'renderd.service' with a command",
+        ),
+        ("as: maild", "as: []", "x.yaml:12: decoys[0].as: a list holds at least one name, each once, none empty"),
+        ("as: maild", "as: [a, a]", "x.yaml:12: decoys[0].as: a list holds at least one name"),
+        ("as: maild", "as: [maild, my-leak]", "x.yaml:12: decoys[0].as: 'my-leak' gives the answer away ('leak')"),
+        ("as: maild", "cgroup: linnix-x", "x.yaml:12: decoys[0].cgroup: 'linnix-x.service' gives the answer away"),
+        ("as: maild", "cpu_quota_pct: 0", "x.yaml:12: decoys[0].cpu_quota_pct: 0 is not between 1 and 200"),
+        ("as: maild", "memory_limit_mib: 4", "x.yaml:12: decoys[0].memory_limit_mib: 4 is not between 8 and 4096"),
+        ("recovery_s: 2", "also: [{class: mem_leak, culprit: wroker}]", "x.yaml:16: also[0].culprit: 'wroker' is none"),
+        ("recovery_s: 2", "also: [{class: mem_leek, culprit: worker}]", "x.yaml:16: also[0].class: unknown class 'mem"),
+        ("recovery_s: 2", "also: [{class: normal, culprit: worker}]", "x.yaml:16: also[0].class: 'normal' is no fault"),
+        (
+            "recovery_s: 2",
+            "also: [{class: mem_leak, culprit: worker}]",
+            "x.yaml:16: also[0].culprit: 'worker' is the culprit of another fault: two faults are of two",
+        ),
+        ("recovery_s: 2", "also: [{clas: mem_leak}]", "x.yaml:16: also[0].clas: unknown field, did you mean 'class'?"),
+        ("recovery_s: 2", "part: tests", "x.yaml:16: part: unknown part 'tests', did you mean 'test'?"),
+        ("recovery_s: 2", "programs: [XZ]", "x.yaml:16: programs[0]: 'XZ': lower case, and not empty"),
+        ("recovery_s: 2", "requires: [a/b]", "x.yaml:16: requires[0]: 'a/b': name a program on PATH, or program:deb"),
+        ("recovery_s: 2", "filesystem_mib: 8", "x.yaml:16: filesystem_mib: 8 is not between 16 and 2048"),
+        ("recovery_s: 2", "swap_mib: 1", "x.yaml:16: swap_mib: 1 is not between 16 and 2048"),
+        ("recovery_s: 2", "swap_mib: 2048", "x.yaml:1: needs.disk_mib: 2112 MiB with 'filesystem_mib' and 'swap_mib'"),
+        ("recovery_s: 2", "setup: ' '", "x.yaml:16: setup: there is nothing in it for sh to do"),
         ("as: maild", "cgroup: a/b", "x.yaml:12: decoys[0].cgroup: 'a/b': use letters, digits and . _ -"),
         (
             "as: maild\n    argv: [sleep",
@@ -104,6 +129,27 @@ def test_a_folder_must_not_use_a_name_twice(tmp_path: Path) -> None:
         loading.load_all(tmp_path)
 
     assert str(error.value) == f"{tmp_path}/b.yaml: the name 'small' is that of {tmp_path}/a.yaml, too"
+
+
+def test_two_commands_of_a_group_have_one_limit_for_it() -> None:
+    more = "commands:\n  - {name: first, argv: [ls], cgroup: docs, cpu_quota_pct: 50}"
+    source = text(("commands:", more), ("as: renderd", "as: renderd\n    cgroup: docs\n    cpu_quota_pct: 60"))
+
+    told = "x.yaml:11: commands[1].cpu_quota_pct: 'first' has another for the same control group 'docs.service'"
+    assert wrong(source) == told
+
+
+def test_what_the_test_part_has_to_itself_stands_in_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text(("as: renderd", "as: [renderd, paintd]"), ("seeds", "programs: [xz]\nseeds")))
+    held_out = (("name: small", "name: b"), ("as: renderd", "as: [drawd, paintd]"), ("seeds", "part: test\nseeds"))
+    (tmp_path / "b.yaml").write_text(text(*held_out, ("recovery_s: 2", "recovery_s: 2\nprograms: [zstd, xz]")))
+    found = [loading.load(tmp_path / name) for name in ("a.yaml", "b.yaml")]
+
+    has_it = "but 'small' of part 'train' has it, too"
+    assert [str(error) for error in loading.disagreements(found)] == [  # and the decoy `maild` is in both
+        f"{tmp_path}/b.yaml:8: commands[0].as: part 'test' has 'paintd' to itself, {has_it}",
+        f"{tmp_path}/b.yaml:17: programs[1]: part 'test' has 'xz' to itself, {has_it}",
+    ]
 
 
 def test_a_file_that_is_not_there_and_one_that_is_no_text_are_told(tmp_path: Path) -> None:

@@ -52,6 +52,14 @@ def test_both_ends_of_a_range_of_whole_numbers_are_drawn() -> None:
     assert {plan.draw(Intensity(1, 3, "x", True), "name", seed) for seed in range(100)} == {1, 2, 3}
 
 
+def test_a_seed_draws_one_of_several_names_and_the_group_follows_it(tmp_path: Path) -> None:
+    source = text(("as: renderd", "as: [renderd, paintd, drawd]"))
+    drawn = [small_plan(tmp_path, seed, source).launches[1].command for seed in range(1, 7)]
+
+    assert [command.comm for command in drawn] == ["paintd", "renderd", "renderd", "renderd", "drawd", "paintd"]
+    assert [command.group for command in drawn] == [f"{command.comm}.service" for command in drawn]
+
+
 def test_a_command_is_told_its_intensity_and_the_seed(tmp_path: Path) -> None:
     whole = small_plan(tmp_path, 2, text(("unit: percent}", "unit: percent, whole: true}")))
 
