@@ -83,8 +83,8 @@ def test_the_truth_names_whom_the_daemon_saw(tmp_path: Path) -> None:
     assert [
         (each["name"], each["role"], each["as"], each["cgroup"].rpartition("/")[2]) for each in (other, worker)
     ] == [
-        ("other", "decoy", "maild", "maild"),
-        ("worker", "command", "a\nrenderd", "docs"),
+        ("other", "decoy", "maild", "maild.service"),
+        ("worker", "command", "a\nrenderd", "docs.service"),
     ]
     assert [(each["status"], len(each["processes"])) for each in (other, worker)] == [(None, 1), (None, 2)]
     culprits = {tuple(identity) for identity in worker["processes"]}
@@ -121,4 +121,4 @@ def test_the_truth_names_whom_the_daemon_saw(tmp_path: Path) -> None:
     assert meta["ticks"] == {phase: len(ticks) for phase, ticks in seen.items()}
 
     assert [pid for pid, start_ns in culprits | decoys if lives(pid, start_ns)] == []
-    assert not (mount / worker["cgroup"].split("/")[1]).exists()
+    assert not (mount / worker["cgroup"][1:]).parent.exists()

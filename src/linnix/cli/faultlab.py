@@ -137,11 +137,12 @@ def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float
     from linnix.cli._lab_progress import LabProgress
     from linnix.cli._stack import Stop, StopRequested
     from linnix.faultlab import cgroups, runner
-    from linnix.faultlab.errors import NoDaemonError, RefusedError, RunFailedError
+    from linnix.faultlab.errors import MissingError, NoDaemonError, RefusedError, RunFailedError
     from linnix.faultlab.recording import Output
 
     mount = cgroups.require_mount()
     failed = 0
+    missing: dict[str, str] = {}
     with Stop.on_signals() as stop, LabProgress(as_json) as progress, Output(out) as output:
         settings = runner.Settings(stop.pause, progress, host, max_load)
         runner.clean_up(mount, output, progress)
@@ -154,6 +155,12 @@ def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float
                         continue
                     folder = runner.run(each, output, mount, settings)
                     progress.say("done", f"{each.run}: recorded ({count})", "good", run=each.run, folder=str(folder))
+                except MissingError as error:
+                    failed += 1
+                    missing |= error.programs
+                    progress.say(
+                        "missing", f"{each.run}: skipped, {error}. {error.advice} ({count})", "warn", run=each.run
+                    )
                 except (RefusedError, RunFailedError) as error:  # the next one may be able to
                     failed += 1
                     advice = f". {error.advice}" if error.advice else ""
@@ -163,4 +170,10 @@ def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float
         except StopRequested:
             progress.say("interrupted", "Interrupted: all that was started has been ended", "warn")
             return ExitCode.INTERRUPTED
+        finally:
+            if missing:
+                packages = sorted({package for package in missing.values() if package})
+                words = f"Not on this host: {', '.join(sorted(missing))}"
+                words += f"; apt-get install {' '.join(packages)}" if packages else ""
+                progress.say("summary", words, "warn", programs=missing)
     return ExitCode.FAILED if failed else ExitCode.DONE

@@ -1,8 +1,10 @@
 """The laboratory's control groups: made for a run, and ended with all that is in them.
 
-Owns everything below ``linnix-lab-*`` of the cgroup2 hierarchy. Refuses to end a process for its name, and to touch the
-groups of a laboratory that still runs: each holds a lock on its group's folder, which the kernel drops with the last
-of it, also after ``kill -9``. Invariant: when ``end`` returns, no process is in the group and the group is gone.
+Owns the groups below ``app.slice`` of the cgroup2 hierarchy that carry its mark, an extended attribute: their names
+are such as any host has, so that nobody learns from them what is of a laboratory. Refuses to end a process for its
+name, and to touch the groups of a laboratory that still runs: each holds a lock on its group's folder, which the kernel
+drops with the last of it, also after ``kill -9``. Invariant: when ``end`` returns, no process is in the group and it is
+gone.
 """
 
 from __future__ import annotations
@@ -17,9 +19,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from linnix.faultlab import limits
 from linnix.faultlab.errors import LabError, RefusedError
+from linnix.faultlab.limits import Limits
 
-PREFIX = "linnix-lab-"
+SLICE = "app.slice"
+# User attributes of cgroup2 are of Linux 5.7; the trusted ones are older, and need CAP_SYS_ADMIN of the host.
+_MARKS = ("user.linnix_faultlab", "trusted.linnix_faultlab")
 _END_WITHIN_S = 20.0
 
 
@@ -55,25 +61,32 @@ class Laboratory:
         self._lock = -1
         self._name("")
 
+    @staticmethod
+    def path_of(mount: Path, laboratory: str) -> Path:
+        """The group of the laboratory with that id."""
+        return mount / SLICE / f"app-{laboratory}.slice"
+
     def _name(self, name: str) -> None:
         self.id = name
-        self.path = self._mount / f"{PREFIX}{name}"
+        self.path = self.path_of(self._mount, name)
 
     def __enter__(self) -> Laboratory:
         while self._lock < 0:
             self._name(secrets.token_hex(4))
             try:
-                self.path.mkdir()
+                _make(self.path.parent)
+                with suppress(FileNotFoundError):  # the last laboratory that there was has just removed the slice
+                    _make(self.path)
             except OSError as error:
                 raise RefusedError(f"{self.path}: {error.strerror}", "Run it as root") from error
-            # Between the two lines another laboratory may take ours for remains; then it has it, and we make another.
+            # Between the two another laboratory may take ours for remains; then it has it, and we make another.
             with suppress(BlockingIOError, FileNotFoundError):
                 self._lock = _locked(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            end(self.path)
+            _end_with_twins(self.path, self._mount)
         finally:
             os.close(self._lock)
 
@@ -83,17 +96,28 @@ class Laboratory:
         path.mkdir(exist_ok=True)
         return path
 
+    def limit(self, name: str, what: Limits) -> None:
+        """Limit a group below. Raises RefusedError where this host cannot."""
+        limits.apply(what, self.group(name), self._mount)
+
+    def groups(self, name: str) -> list[Path]:
+        """The group of that name, and those of other hierarchies that its processes must enter, too."""
+        path = self.group(name)
+        return [path, *limits.twins(path, self._mount)]
+
 
 def end_remains(mount: Path) -> Iterator[tuple[str, int]]:
     """End the groups whose laboratory is gone: their names, and how many processes were in each."""
-    for path in sorted(mount.glob(f"{PREFIX}*")):
+    for path in sorted(mount.glob(f"{SLICE}/app-*.slice")):
+        if not _is_marked(path):
+            continue
         try:
             held = _locked(path)  # until it is gone, so that nobody else ends it, too
         except (BlockingIOError, FileNotFoundError):
             continue
         try:
             count = len(pids(path))
-            end(path)
+            _end_with_twins(path, mount)
         finally:
             os.close(held)
         yield path.name, count
@@ -133,6 +157,24 @@ def end(path: Path) -> None:
     if not path.is_dir():
         return
     kill(path)
+    _remove(path)
+
+
+def _end_with_twins(path: Path, mount: Path) -> None:
+    """End a laboratory's group, its twins of version 1 first: they are found by it. The last one takes the slice."""
+    if path.is_dir():
+        kill(path)
+    for twin in limits.twins(path, mount):
+        _remove(twin)
+        with suppress(OSError):
+            twin.parent.rmdir()
+    end(path)
+    if _is_marked(path.parent):
+        with suppress(OSError):
+            path.parent.rmdir()
+
+
+def _remove(path: Path) -> None:
     deadline = time.monotonic() + _END_WITHIN_S
     for folder in reversed(_below(path)):
         while folder.is_dir():
@@ -149,6 +191,28 @@ def end(path: Path) -> None:
 def _below(path: Path) -> list[Path]:
     """The group and those below it, parents first."""
     return [Path(folder) for folder, _folders, _files in os.walk(path)]
+
+
+def _make(path: Path) -> None:
+    """Make a group that is known as ours. One that is there stays what it is. Raises OSError."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    for mark in _MARKS:
+        with suppress(OSError):
+            os.setxattr(path, mark, b"1")
+            return
+    path.rmdir()
+    raise OSError(
+        errno.ENOTSUP, "groups cannot carry extended attributes here, so remains could not be told from others"
+    )
+
+
+def _is_marked(path: Path) -> bool:
+    with suppress(OSError):
+        return not set(_MARKS).isdisjoint(os.listxattr(path))
+    return False
 
 
 def _populated(path: Path) -> bool:

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linnix.faultlab import proc
-from linnix.faultlab.errors import RefusedError, RunFailedError
+from linnix.faultlab.errors import MissingError, RunFailedError
 from linnix.faultlab.plan import Launch, Plan
-from linnix.faultlab.scenario import Command
+from linnix.faultlab.scenario import Command, Scenario
 
-_LAUNCHER = Path(__file__).with_name("launch.py")
+_LAUNCHER = Path(__file__).with_name("launch.py").read_text()
 # Programs that choose what they are by argv[0] must be called as they are; their comm is the link's all the same.
 _MULTI_CALL = ("busybox", "coreutils", "toybox")
 _SAID_BYTES = 400
@@ -57,8 +57,15 @@ class Started:
         return self.prepared.launch.command.name
 
 
+def require(scenario: Scenario) -> None:
+    """Raises MissingError naming all that a scenario requires and this host has not."""
+    named = (required.partition(":") for required in scenario.requires)
+    if missing := {program: package for program, _, package in named if shutil.which(program) is None}:
+        raise MissingError(missing)
+
+
 def prepare(plan: Plan, work: Path) -> list[Prepared]:
-    """Find every program and write every script. Raises RefusedError naming a program that is not here."""
+    """Find every program and write every script. Raises MissingError naming a program that is not here."""
     (work / "said").mkdir()
     return [_prepare(launch, work, at) for at, launch in enumerate(plan.launches)]
 
@@ -90,7 +97,7 @@ def _find(program: str) -> str:
     # Ours, beyond the links of a virtual environment: a python3 on PATH may be a script that looks for the real one.
     found = sys.executable if program == "python3" else shutil.which(program)
     if found is None:
-        raise RefusedError(f"{program}: no such program on this host", "Install it, or leave this scenario out")
+        raise MissingError({program: ""})
     return os.path.realpath(found)
 
 
@@ -107,29 +114,29 @@ def environment(plan: Plan, data: Path) -> dict[str, str]:
     }
 
 
-def start(prepared: Prepared, group: Path, told: Mapping[str, str], work: Path, file_bytes: int) -> Started:
-    """Start a command in a group. Its standard error goes to a file, for the case that it fails."""
+def start(prepared: Prepared, groups: Sequence[Path], told: Mapping[str, str], work: Path, file_bytes: int) -> Started:
+    """Start a command in its groups. Its standard error goes to a file, for the case that it fails."""
     command = prepared.launch.command
     process = spawn(
         prepared.file,
         prepared.argv,
-        group=group,
+        groups=groups,
         environment=told,
         folder=work / "data",
         said=_said_file(work, command),
-        cpus=tuple(_cpu(number) for number in command.cpus),
+        cpus=cpus(command.cpus),
         nice=command.nice,
         file_bytes=file_bytes,
     )
     seen = proc.read(process.pid)  # we have not reaped it, so it is there, if only as a zombie
-    return Started(prepared, process, group, seen.start_ns if seen else 0, time.time(), time.monotonic_ns())
+    return Started(prepared, process, groups[0], seen.start_ns if seen else 0, time.time(), time.monotonic_ns())
 
 
 def spawn(
     file: str,
     argv: Sequence[str],
     *,
-    group: Path,
+    groups: Sequence[Path],
     environment: Mapping[str, str],
     folder: Path,
     said: Path,
@@ -138,15 +145,15 @@ def spawn(
     file_bytes: int = 0,
     death_signal: int = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a control group, in a session of its own, so that Ctrl-C at the terminal is ours alone.
+    """Start a program in control groups, in a session of its own, so that Ctrl-C at the terminal is ours alone.
 
-    Returns when it is in the group and has begun, or has failed: who kills the group then has all of it.
+    Returns when it is in the groups and has begun, or has failed: who kills a group then has all of it.
     """
     begun, told_by = os.pipe()
     what = {
         "file": file,
         "argv": list(argv),
-        "group": str(group),
+        "groups": [str(group) for group in groups],
         "folder": str(folder),
         "cpus": list(cpus),
         "nice": nice,
@@ -158,7 +165,7 @@ def spawn(
     with os.fdopen(begun, "rb") as end, said.open("wb") as errors:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_LAUNCHER)],
+                [os.path.realpath(sys.executable), "-I", "-S", "-"],
                 env=dict(environment),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -170,7 +177,7 @@ def spawn(
             os.close(told_by)
         assert process.stdin is not None
         with process.stdin as stream:
-            stream.write(json.dumps(what).encode())
+            stream.write(f"{_LAUNCHER}\n\nimport json\nbecome(json.loads({json.dumps(what)!r}))\n".encode())
         end.read()  # nothing is written: it ends when nobody has the other end any more
     return process
 
@@ -206,7 +213,7 @@ def _said_file(work: Path, command: Command) -> Path:
     return work / "said" / command.name
 
 
-def _cpu(number: int) -> int:
-    """The first or the second CPU that we may use; the only one where there is one."""
+def cpus(numbers: Sequence[int]) -> tuple[int, ...]:
+    """Of the first and the second CPU that we may use; the only one where there is one."""
     allowed = sorted(os.sched_getaffinity(0))
-    return allowed[min(number, len(allowed) - 1)]
+    return tuple(allowed[min(number, len(allowed) - 1)] for number in numbers)

@@ -6,6 +6,8 @@ the command's. Every error that is meant for a person is a ``LabError``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class LabError(Exception):
     """What failed, on which input; ``advice`` says what to do about it."""
@@ -23,6 +25,16 @@ class RefusedError(LabError):
     """A run that could harm this host, or that this host cannot carry; ``passes`` where waiting may help."""
 
     passes = False
+
+
+class MissingError(RefusedError):
+    """A run that needs programs which are not on PATH: ``programs`` are those, with their Debian package if known."""
+
+    def __init__(self, programs: Mapping[str, str]) -> None:
+        packages = [package for package in programs.values() if package]
+        advice = f"Debian has it in: {' '.join(packages)}" if packages else "Install it, or leave this scenario out"
+        super().__init__(f"{', '.join(programs)}: not on PATH", advice)
+        self.programs = dict(programs)
 
 
 class TooBusyError(RefusedError):

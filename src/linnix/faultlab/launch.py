@@ -1,27 +1,28 @@
-"""The program that becomes a command: it enters the control group first, so that nothing is ever outside of it.
+"""The program that becomes a command: it enters the control groups first, so that nothing is ever outside of them.
 
-Run as a file, by the laboratory only, with what to do as JSON on standard input (not as arguments: those are seen by
-whoever watches processes). Refuses to import the package: it starts before every command and must be quick. Invariant:
-the process that runs the command is the one that was started, so its pid and its start are known beforehand.
+Its text and what to do go to an interpreter on standard input: a file and arguments are seen by whoever watches
+processes, and would tell that they are of a laboratory. Refuses to import the package: it starts before every command
+and must be quick. Invariant: the process that runs the command is the one that was started, so its pid and its start
+are known beforehand.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import resource
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
-    """Do as standard input says, and become the command."""
-    what = json.load(sys.stdin)
-    (Path(what["group"]) / "cgroup.procs").write_text("0")
+def become(what: dict[str, Any]) -> None:
+    """Do as is said, and become the command."""
+    for group in what["groups"]:
+        (Path(group) / "cgroup.procs").write_text("0")
     # The direct children of a laboratory that dies end with it; whatever else is in the group, its next start ends.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, what["death_signal"])
     if os.getppid() != what["parent"]:
@@ -40,7 +41,3 @@ def main() -> None:
         os.execv(what["file"], what["argv"])
     except OSError as error:
         sys.exit(f"{what['file']}: {error.strerror}")
-
-
-if __name__ == "__main__":
-    main()

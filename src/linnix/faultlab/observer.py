@@ -153,7 +153,7 @@ def own(group: Path, work: Path, pause: Callable[[float], None]) -> Iterator[Obs
     process = commands.spawn(
         sys.executable,
         [sys.executable, "-m", "linnix.cognitod"],
-        group=group,
+        groups=[group],
         environment={
             **os.environ,
             "LINNIX_LISTEN_ADDR": f"127.0.0.1:{api}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,15 +17,15 @@ from typing import Any
 
 import msgspec
 
+from linnix.faultlab.disks import WORK
 from linnix.faultlab.errors import RefusedError
 from linnix.faultlab.plan import Plan
 
 VERSION = 1
-_WORK = re.compile(r"\.work-[0-9a-f]{8}")
 
 
 class FactsLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of facts.jsonl; ``facts`` are the bytes of the answer."""
+    """A line of facts.jsonl; ``facts`` and ``findings`` are the bytes of the answers."""
 
     asked: float
     answered: float
@@ -34,6 +33,7 @@ class FactsLine(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int
     facts: msgspec.Raw = msgspec.Raw(b"null")
     error: str = ""
+    findings: msgspec.Raw = msgspec.Raw(b"null")  # of a daemon that has /findings
 
 
 class EventLine(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class Output:
 
     def sweep(self) -> list[Path]:
         """Remove what a killed laboratory's commands wrote; what was removed."""
-        found = [path for path in sorted(self.path.iterdir()) if _WORK.fullmatch(path.name)]
+        found = [path for path in sorted(self.path.iterdir()) if WORK.fullmatch(path.name)]
         for path in found:
             shutil.rmtree(path)
         return found
@@ -93,7 +93,7 @@ class Output:
 
     def begin(self, plan: Plan, laboratory: str) -> Part:
         """A run that is about to be recorded; what is left of one that was not finished goes."""
-        return Part(self.path, plan.run, self.path / f".work-{laboratory}")
+        return Part(self.path, plan.run, self.path / f".app-{laboratory}")
 
 
 class Part:

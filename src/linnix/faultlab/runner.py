@@ -16,11 +16,12 @@ from typing import Protocol
 
 import msgspec
 
-from linnix.faultlab import cgroups, commands, guards, observer, truth
+from linnix.faultlab import cgroups, commands, disks, guards, observer, truth
 from linnix.faultlab.commands import Prepared, Started
 from linnix.faultlab.errors import NoDaemonError, RunFailedError
 from linnix.faultlab.observer import Observer
-from linnix.faultlab.plan import Plan
+from linnix.faultlab.place import Place
+from linnix.faultlab.plan import Phase, Plan
 from linnix.faultlab.recording import FactsLine, Output, Part
 from linnix.faultlab.scenario import OBSERVER
 from linnix.faultlab.trees import Trees
@@ -56,21 +57,26 @@ def clean_up(mount: Path, out: Output, progress: Progress) -> None:
     """End what laboratories left that did not end as they should."""
     for name, count in cgroups.end_remains(mount):
         progress.say("remains", f"Ended what was left of {name}: {count} processes", "warn", processes=count)
+    for what in disks.end_remains(lambda laboratory: cgroups.Laboratory.path_of(mount, laboratory).exists()):
+        progress.say("remains", f"Undid what was left of a laboratory: {what}", "warn")
     for folder in out.sweep():
         progress.say("remains", f"Removed {folder}", "warn")
 
 
 def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
     """Carry out a plan; the folder of the complete run. Raises LabError, and what ``pause`` raises."""
+    commands.require(plan.scenario)
     admitted = _admit(plan, out, settings)
     with ExitStack() as stack:
         laboratory = stack.enter_context(cgroups.Laboratory(mount))
         part = stack.enter_context(out.begin(plan, laboratory.id))
         prepared = commands.prepare(plan, part.work)
+        place = stack.enter_context(Place(plan, laboratory, part.work, out.path))
+        place.set_up(settings.pause)
         watching = stack.enter_context(_observer(laboratory, part, settings))
-        going = _Run(plan, part, laboratory, watching, settings, prepared)
+        going = _Run(plan, part, place, watching, settings, prepared)
         stack.callback(going.end)  # before the daemon, and before the folder goes that they write to
-        going.carry_out(out.path)
+        going.carry_out()
         part.write("truth.json", going.truth(str(mount)))
         part.write("alerts.json", going.alerts())
         daemon = {"url": watching.url, "own": settings.host is None, "status": watching.status()}
@@ -80,10 +86,11 @@ def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
 
 def _admit(plan: Plan, out: Output, settings: Settings) -> guards.Host:
     patience = settings.load_patience_s
+    needs = msgspec.structs.replace(plan.scenario.needs, disk_mib=plan.scenario.disk_mib)
     deadline, said = time.monotonic() + patience, False
     while True:
         host = guards.read_host(out.path)
-        reasons = guards.refusals(host, plan.scenario.needs, settings.max_load)
+        reasons = guards.refusals(host, needs, settings.max_load)
         if not reasons:
             return host
         left = deadline - time.monotonic()
@@ -106,7 +113,7 @@ def _observer(laboratory: cgroups.Laboratory, part: Part, settings: Settings) ->
 class _Run:
     plan: Plan
     part: Part
-    laboratory: cgroups.Laboratory
+    place: Place
     observer: Observer
     settings: Settings
     waiting: list[Prepared]
@@ -116,32 +123,36 @@ class _Run:
     events_problem: str = ""
     _spans: dict[str, truth.Span] = field(default_factory=dict)
     _missed: int = 0
+    _has_findings: bool = True  # until it says that it has none
 
-    def carry_out(self, out: Path) -> None:
-        """Every phase, one after the other."""
-        groups = {self._group(prepared): prepared.launch.command.name for prepared in self.waiting[::-1]}
-        watch = guards.Watch(self.plan.scenario.needs, list(groups), self.part.work / "data", out)
+    def carry_out(self) -> None:
+        """Every phase, one after the other. Events are followed from the injection on."""
+        groups = self.place.groups(self.waiting)
+        watch = self.place.watch(list(groups))
         self._clocks = truth.clocks()
         self._began = time.monotonic()
         self._next_tick = 0.0
-        for phase in self.plan.phases:
-            if phase.stop_s == phase.start_s:
-                continue
-            self.settings.progress.say("phase", f"{self.plan.run}: {phase.name}", phase=phase.name, run=self.plan.run)
-            start = time.time()
-            with ExitStack() as stack:
+        with ExitStack() as stack:
+            for phase in self.plan.phases:
+                if phase.stop_s == phase.start_s:
+                    continue
+                words = f"{self.plan.run}: {phase.name}"
+                self.settings.progress.say("phase", words, phase=phase.name, run=self.plan.run)
+                start = time.time()
                 if phase is self.plan.injection:
                     events = stack.enter_context(self.observer.events(self.part.event))
-                while (now := time.monotonic() - self._began) < phase.stop_s:
-                    self._step(now, phase.name, watch, groups)
-                    due = min(self._next_tick, phase.stop_s, now + _LOOK_EVERY_S)
-                    self.settings.pause(max(due - (time.monotonic() - self._began), 0.0))
-                if phase is self.plan.injection:
-                    self._end_commands()
-            if phase is self.plan.injection:
-                self.events_problem = events.problem
-            self._spans[phase.name] = truth.Span(start, time.time())
-        self.end()
+                self._carry_out(phase, watch, groups)
+                self._spans[phase.name] = truth.Span(start, time.time())
+            self.end()
+        self.events_problem = events.problem
+
+    def _carry_out(self, phase: Phase, watch: guards.Watch, groups: dict[Path, str]) -> None:
+        while (now := time.monotonic() - self._began) < phase.stop_s:
+            self._step(now, phase.name, watch, groups)
+            due = min(self._next_tick, phase.stop_s, now + _LOOK_EVERY_S)
+            self.settings.pause(max(due - (time.monotonic() - self._began), 0.0))
+        if phase is self.plan.injection:
+            self._end_commands()
 
     def end(self) -> None:
         """End every command; done twice it does nothing."""
@@ -160,9 +171,7 @@ class _Run:
         self.settings.progress.moving(f"{self.plan.run}: {phase}", now, self.plan.scenario.seconds)
 
     def _start(self, prepared: Prepared) -> None:
-        told = commands.environment(self.plan, self.part.work / "data")
-        limit = self.plan.scenario.needs.disk_mib * guards.MIB
-        started = commands.start(prepared, self._group(prepared), told, self.part.work, limit)
+        started = self.place.start(prepared)
         self.started.append(started)
         self.trees.add(started)
 
@@ -171,7 +180,8 @@ class _Run:
         status, body = self.observer.get("/facts")
         if status == 200:
             self._missed = 0
-            line = FactsLine(asked, time.time(), phase, status, facts=msgspec.Raw(body))
+            answered = time.time()
+            line = FactsLine(asked, answered, phase, status, facts=msgspec.Raw(body), findings=self._findings())
         else:
             self._missed += 1
             line = FactsLine(asked, time.time(), phase, status, error=body.decode(errors="replace"))
@@ -179,6 +189,11 @@ class _Run:
         self.ticks[phase] = self.ticks.get(phase, 0) + (status == 200)
         if self._missed == _MISSED_TICKS:
             raise NoDaemonError(f"{self.observer.url}/facts: no answer {_MISSED_TICKS} times in a row", line.error)
+
+    def _findings(self) -> msgspec.Raw:
+        status, body = self.observer.get("/findings") if self._has_findings else (404, b"")
+        self._has_findings = status != 404
+        return msgspec.Raw(body if status == 200 else b"null")
 
     def _end_commands(self) -> None:
         if late := [each.launch.command.name for each in self.waiting if not each.launch.decoy]:
@@ -190,9 +205,6 @@ class _Run:
             cgroups.kill(group)
         for each in ending:
             commands.reap(each)
-
-    def _group(self, prepared: Prepared) -> Path:
-        return self.laboratory.group(prepared.launch.command.group)
 
     def truth(self, mount: str) -> truth.Truth:
         """What happened; only once it is over."""

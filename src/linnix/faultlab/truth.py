@@ -19,6 +19,7 @@ from linnix.faultlab import guards
 from linnix.faultlab.commands import Started
 from linnix.faultlab.plan import Plan
 from linnix.faultlab.recording import VERSION
+from linnix.faultlab.scenario import Also
 from linnix.faultlab.trees import Trees
 
 
@@ -68,6 +69,9 @@ class Truth(msgspec.Struct, frozen=True, rename={"cls": "class"}):
     seed: int
     cls: str
     culprit: str | None  # name of one of the commands
+    also: tuple[Also, ...]
+    part: str
+    programs: tuple[str, ...]
     intensity: Drawn
     clocks: Clocks
     phases: dict[str, Span]
@@ -90,6 +94,9 @@ def of(
         seed=plan.seed,
         cls=plan.scenario.cls,
         culprit=plan.scenario.culprit,
+        also=plan.scenario.also,
+        part=plan.scenario.part,
+        programs=plan.scenario.programs,
         intensity=Drawn(plan.intensity, plan.scenario.intensity.unit),
         clocks=began,
         phases=dict(phases),

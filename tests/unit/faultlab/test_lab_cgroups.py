@@ -26,7 +26,8 @@ from linnix.faultlab import cgroups, commands
 with cgroups.Laboratory(Path(sys.argv[1])) as laboratory:
     work = Path(sys.argv[2])
     commands.spawn("/bin/sh", ["sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait"],
-        group=laboratory.group("web"), environment={"PATH": "/usr/bin:/bin"}, folder=work, said=work / "said", cpus=[0])
+        groups=laboratory.groups("web"), environment={"PATH": "/usr/bin:/bin"},
+        folder=work, said=work / "said", cpus=[0])
     while len(cgroups.pids(laboratory.path)) < 3:
         time.sleep(0.01)
     print(laboratory.id, flush=True)
@@ -41,7 +42,7 @@ def remnant(tmp_path: Path) -> Iterator[tuple[Path, list[int]]]:
     command = [sys.executable, "-c", KILLED, str(where), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        path = where / f"{cgroups.PREFIX}{process.stdout.readline().strip()}"
+        path = cgroups.Laboratory.path_of(where, process.stdout.readline().strip())
         try:
             left = cgroups.pids(path)
             assert path.name not in dict(cgroups.end_remains(where))  # it runs: nobody's remains
@@ -58,7 +59,7 @@ def test_the_remains_of_a_killed_laboratory_are_found_and_ended(remnant: tuple[P
     path, left = remnant
     bystander = subprocess.Popen(["sleep", "600"])  # of the same name, and not of the laboratory
     try:
-        assert dict(cgroups.end_remains(path.parent))[path.name] in (2, 3)  # the two, and the shell on its way out
+        assert dict(cgroups.end_remains(path.parents[1]))[path.name] in (2, 3)  # the two, and the shell on its way out
 
         assert (path.exists(), living(left), bystander.poll()) == (False, [], None)
     finally:
@@ -115,7 +116,7 @@ def test_a_run_with_too_many_processes_is_ended(tmp_path: Path) -> None:
 
 
 def test_an_end_that_was_reached_already_is_fine() -> None:
-    cgroups.end(mount() / f"{cgroups.PREFIX}never-made")
+    cgroups.end(cgroups.Laboratory.path_of(mount(), "never-made"))
 
 
 def _sleeper(
@@ -124,7 +125,7 @@ def _sleeper(
     return commands.spawn(
         file,
         argv or ["sleep", "600"],
-        group=group,
+        groups=[group],
         environment={},
         folder=folder,
         said=folder / "said",

@@ -53,7 +53,7 @@ def injected(process: subprocess.Popen[str]) -> list[proc.Seen]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
-        for group in mount().glob(f"{cgroups.PREFIX}*"):
+        for group in mount().glob("app.slice/app-*.slice"):
             seen = [each for each in map(proc.read, cgroups.pids(group)) if each is not None]
             if sorted(each.comm for each in seen) == ["maild", "renderd", "sleep"] and _is_below(seen, process.pid):
                 return seen
@@ -123,7 +123,7 @@ def test_an_interrupted_run_ends_with_130_and_leaves_nothing(begin: Any, tmp_pat
 def test_the_next_start_ends_what_a_killed_one_left(begin: Any, tmp_path: Path) -> None:
     killed = begin(("injection_s: 4", "injection_s: 120"), CULPRIT)
     seen = injected(killed)
-    group = next(path for path in mount().glob(f"{cgroups.PREFIX}*") if seen[0].pid in cgroups.pids(path))
+    group = next(path for path in mount().glob("app.slice/app-*.slice") if seen[0].pid in cgroups.pids(path))
     killed.kill()
     killed.communicate()
     assert not gone(seen)  # the child of another session lives on
