@@ -5,14 +5,14 @@ started is gone when the command ends, and what a killed one left is gone once t
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from linnix.cli import _lab_grade
 from linnix.cli._errors import CommandError, ExitCode
+from linnix.cli._lab_errors import told
 
 if TYPE_CHECKING:
     from linnix.faultlab.plan import Plan
@@ -33,18 +33,6 @@ Place = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors of the laboratory as those of a command."""
-    from linnix.faultlab.errors import LabError, NoDaemonError
-
-    try:
-        yield
-    except LabError as error:
-        code = ExitCode.NO_DAEMON if isinstance(error, NoDaemonError) else ExitCode.FAILED
-        raise CommandError(str(error), error.advice, code) from error
-
-
 @app.command("check")
 def check(place: Place = None, as_json: AsJson = False) -> None:
     """Check scenario files: what they may say, and what they must. Every file that is wrong is told, with its line."""
@@ -52,7 +40,7 @@ def check(place: Place = None, as_json: AsJson = False) -> None:
     from linnix.faultlab.errors import FormatError
 
     good, wrong = [], []
-    with _told():
+    with told():
         paths = loading.files(place or loading.COLLECTION)
         for path in paths:
             try:
@@ -77,7 +65,7 @@ def list_(place: Place = None, as_json: AsJson = False) -> None:
     from linnix.faultlab import loading
     from linnix.insight.render import clean
 
-    with _told():
+    with told():
         found = [each.scenario for each in loading.load_all(place or loading.COLLECTION)]
     if as_json:
         import msgspec
@@ -120,7 +108,7 @@ def run(
     """
     from linnix.faultlab import loading, plan
 
-    with _told():
+    with told():
         plans = plan.plans(loading.load_all(place), tuple(dict.fromkeys(seed or ())))
         if dry_run:
             import msgspec
@@ -177,3 +165,8 @@ def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float
                 words += f"; apt-get install {' '.join(packages)}" if packages else ""
                 progress.say("summary", words, "warn", programs=missing)
     return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+app.command("grade")(_lab_grade.grade)
+app.command("pack")(_lab_grade.pack)
+app.command("unpack")(_lab_grade.unpack)

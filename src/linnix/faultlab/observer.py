@@ -73,16 +73,17 @@ class Observer:
                 raise NoDaemonError(f"{self.url}/facts: no answer within {START_WITHIN_S:.0f} s", said())
             pause(0.1)
 
-    def events(self, keep: Callable[[str, str], None]) -> Events:
-        """Follow ``/stream``: ``keep(name, data)`` is called for each frame, from another thread."""
-        return Events(self._client, keep)
+    def events(self, path: str, keep: Callable[[str, str], None]) -> Events:
+        """Follow ``/stream`` or ``/alerts``: ``keep(name, data)`` is called for each frame, from another thread."""
+        return Events(self._client, path, keep)
 
 
 class Events:
-    """A subscription to ``/stream`` for the length of a block, which begins when the daemon has accepted it."""
+    """A subscription for the length of a block, which begins when the daemon has accepted it."""
 
-    def __init__(self, client: httpx.Client, keep: Callable[[str, str], None]) -> None:
+    def __init__(self, client: httpx.Client, path: str, keep: Callable[[str, str], None]) -> None:
         self._client = client
+        self._path = path
         self._keep = keep
         self._accepted = threading.Event()
         self._response: httpx.Response | None = None
@@ -111,7 +112,7 @@ class Events:
     def _read(self) -> None:
         try:
             timeout = httpx.Timeout(_ANSWER_WITHIN_S, read=_SILENCE_S)
-            with self._client.stream("GET", "/stream", timeout=timeout) as response:
+            with self._client.stream("GET", self._path, timeout=timeout) as response:
                 response.raise_for_status()
                 self._response = response
                 name = ""

@@ -126,13 +126,14 @@ class _Run:
     _has_findings: bool = True  # until it says that it has none
 
     def carry_out(self) -> None:
-        """Every phase, one after the other. Events are followed from the injection on."""
+        """Every phase, one after the other. Events are followed from the injection on, alerts all the time."""
         groups = self.place.groups(self.waiting)
         watch = self.place.watch(list(groups))
         self._clocks = truth.clocks()
         self._began = time.monotonic()
         self._next_tick = 0.0
         with ExitStack() as stack:
+            followed = [stack.enter_context(self.observer.events("/alerts", self.part.event))]
             for phase in self.plan.phases:
                 if phase.stop_s == phase.start_s:
                     continue
@@ -140,11 +141,11 @@ class _Run:
                 self.settings.progress.say("phase", words, phase=phase.name, run=self.plan.run)
                 start = time.time()
                 if phase is self.plan.injection:
-                    events = stack.enter_context(self.observer.events(self.part.event))
+                    followed.append(stack.enter_context(self.observer.events("/stream", self.part.event)))
                 self._carry_out(phase, watch, groups)
                 self._spans[phase.name] = truth.Span(start, time.time())
             self.end()
-        self.events_problem = events.problem
+        self.events_problem = next((each.problem for each in followed if each.problem), "")
 
     def _carry_out(self, phase: Phase, watch: guards.Watch, groups: dict[Path, str]) -> None:
         while (now := time.monotonic() - self._began) < phase.stop_s:

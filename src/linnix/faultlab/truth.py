@@ -61,17 +61,17 @@ class Drawn(msgspec.Struct, frozen=True):
     unit: str
 
 
-class Truth(msgspec.Struct, frozen=True, rename={"cls": "class"}):
-    """truth.json."""
+class Truth(msgspec.Struct, frozen=True, kw_only=True, rename={"cls": "class"}):
+    """truth.json. What has a default is not in recordings of the first laboratories."""
 
     version: int
     scenario: str
     seed: int
     cls: str
     culprit: str | None  # name of one of the commands
-    also: tuple[Also, ...]
-    part: str
-    programs: tuple[str, ...]
+    also: tuple[Also, ...] = ()
+    part: str = "train"
+    programs: tuple[str, ...] = ()
     intensity: Drawn
     clocks: Clocks
     phases: dict[str, Span]

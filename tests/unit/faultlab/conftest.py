@@ -23,21 +23,25 @@ FRAMES = (
 )
 
 
+ALERTS = b': keep-alive\n\nevent: alert\ndata: {"rule": "none"}\n\n'
+
+
 class _Handler(BaseHTTPRequestHandler):
-    """Of the stream a few frames, and then nothing for ever."""
+    """Of the streams a few frames, and then nothing for ever."""
 
     def do_GET(self) -> None:
-        if self.path in BODIES:
+        streams = {"/stream": FRAMES, "/alerts": b"" if "json" in self.headers["Accept"] else ALERTS}
+        if frames := streams.get(self.path):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(frames)
+            self.wfile.flush()
+            self.rfile.read(1)  # until the client leaves
+        elif self.path in BODIES:
             self.send_response(200)
             self.send_header("Content-Length", str(len(BODIES[self.path])))
             self.end_headers()
             self.wfile.write(BODIES[self.path])
-        elif self.path == "/stream":
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(FRAMES)
-            self.wfile.flush()
-            self.rfile.read(1)  # until the client leaves
         else:
             self.send_error(404)
 

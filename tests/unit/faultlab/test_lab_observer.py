@@ -13,7 +13,7 @@ from linnix.faultlab.observer import Observer, running
 def test_frames_come_with_their_names_until_we_leave_a_silent_daemon(url: str) -> None:
     frames: list[tuple[str, str]] = []
     observer = Observer(url)
-    with observer.events(lambda name, data: frames.append((name, data))) as events:
+    with observer.events("/stream", lambda name, data: frames.append((name, data))) as events:
         deadline = time.monotonic() + 30
         while len(frames) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)

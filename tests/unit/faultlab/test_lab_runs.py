@@ -102,7 +102,7 @@ def test_a_run_records_the_truth_beside_what_the_daemon_said(begin: Any, tmp_pat
     assert {(line.status, bytes(line.facts)) for line in read_facts(folder)} == {
         (200, b'{"processes":[], "findings":[]}')
     }
-    assert [line.event for line in read_events(folder)] == ["", "tag", ""]
+    assert [line.event for line in read_events(folder)] == ["alert", "", "tag", ""]
     assert (folder / "alerts.json").read_bytes() == b'[{"rule":"none"}]'
     assert gone(seen)
 
