@@ -156,7 +156,8 @@ def _often_first(alarmed: list[_Tick], owners: Mapping[_Identity, str]) -> set[H
     """The three who were among the first three most often."""
     seen: Counter[Hashable] = Counter()
     for tick in alarmed:
-        seen.update(dict.fromkeys(_owner(tick, finding, owners) for finding in tick.alarms[:_FIRST]))
+        named = (_owner(tick, finding, owners) for finding in tick.alarms[:_FIRST])
+        seen.update(dict.fromkeys(named, 1))
     return {owner for owner, _ in seen.most_common(_FIRST)}
 
 
