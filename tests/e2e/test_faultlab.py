@@ -24,8 +24,9 @@ culprit: worker
 intensity: {from: 20, to: 25, unit: percent of a core}
 commands:
   - name: worker
-    as: "a\\nrenderd"
+    as: ["a\\nrenderd"]
     cgroup: docs
+    cpu_quota_pct: 50
     with: python3
     script: |
       import os, time
@@ -45,6 +46,8 @@ decoys:
       while True:
           sum(range(400_000))
           time.sleep(0.1)
+setup: test -d "$DISK" && echo ready > "$DISK/ready"
+filesystem_mib: 16
 warm_up_s: 1
 injection_s: 4
 recovery_s: 1
@@ -62,6 +65,12 @@ def lives(pid: int, start_ns: int) -> bool:
     return seen is not None and seen.state != "Z" and seen.start_ns == start_ns // proc.TICK_NS * proc.TICK_NS
 
 
+def linnix(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "linnix.cli.main", *command], capture_output=True, text=True, check=False
+    )
+
+
 def test_the_truth_names_whom_the_daemon_saw(tmp_path: Path) -> None:
     mount = cgroups.find_mount()
     if mount is None or not os.access(mount, os.W_OK):
@@ -70,9 +79,7 @@ def test_the_truth_names_whom_the_daemon_saw(tmp_path: Path) -> None:
     # What else this host does is no reason to refuse: nothing here depends on how fast anything is.
     command = ["faultlab", "run", str(tmp_path / "six.yaml"), "--out", str(tmp_path / "out"), "--max-load", "9999"]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "linnix.cli.main", *command], capture_output=True, text=True, check=False
-    )
+    done = linnix(*command)
 
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "six-seconds-1: recorded (1 of 1)"
@@ -119,6 +126,16 @@ def test_the_truth_names_whom_the_daemon_saw(tmp_path: Path) -> None:
         True,
     )
     assert meta["ticks"] == {phase: len(ticks) for phase, ticks in seen.items()}
+
+    graded = linnix("faultlab", "grade", str(tmp_path / "out"), "--json")
+    [judged] = json.loads(graded.stdout)["runs"]  # whether it was right depends on what else this host does
+    assert (judged["run"], judged["class"], judged["culprit"], judged["faults"]) == (
+        folder.name,
+        "cpu_spin",
+        "a\nrenderd",
+        1,
+    )
+    assert judged["calm_ticks"] == meta["ticks"]["warm_up"]
 
     assert [pid for pid, start_ns in culprits | decoys if lives(pid, start_ns)] == []
     assert not (mount / worker["cgroup"][1:]).parent.exists()

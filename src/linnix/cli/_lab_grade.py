@@ -86,7 +86,7 @@ def pack(
     from linnix.faultlab import dataset
 
     with told():
-        written = dataset.pack(list(dataset.read(place, _part(part), why="to pack it again")), out, part)
+        written = dataset.pack(list(dataset.read(place, _part(part))), out, part)
     if as_json:
         print(json.dumps({str(path): digest for path, digest in written.items()}, indent=2))
         return

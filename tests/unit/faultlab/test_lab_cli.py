@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from lab_make import SMALL, text
+from lab_recorded import run, write
 
 
 def faultlab(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -42,6 +43,16 @@ def test_check_answers_in_json(folder: Path) -> None:
     answer = json.loads(faultlab("check", folder, "--json").stdout)
 
     assert (answer["ok"], answer["errors"], answer["scenarios"][0]["name"]) == (True, [], "small")
+
+
+def test_check_tells_what_is_wrong_only_beside_other_files(folder: Path) -> None:
+    (folder / "b.yaml").write_text(text(("name: small", "name: other"), ("seeds", "part: test\nseeds")))
+
+    done = faultlab("check", folder)
+
+    has_it = "but 'small' of part 'train' has it, too"
+    told = f"{folder}/b.yaml:8: commands[0].as: part 'test' has 'renderd' to itself, {has_it}\n"
+    assert (done.returncode, done.stdout) == (1, told + "2 of 2 files are good, but not beside each other\n")
 
 
 def test_list_has_a_line_for_each(folder: Path) -> None:
@@ -84,3 +95,53 @@ def test_a_dry_run_prints_the_plans_and_does_nothing(folder: Path) -> None:
         [("small", 5)],
         False,
     )
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A hit, a look-alike that was taken for a fault, and a run of the test part."""
+    for each in (
+        run([("cpu_spin", "renderd")], name="a-1"),
+        run([("mem_leak", "cron")], cls="normal", name="b-1"),
+        run([("cpu_spin", "renderd")], name="held-1", part="test"),
+    ):
+        write(each, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def test_grade_says_how_often_it_was_right_and_lists_every_miss(runs: Path) -> None:
+    lines = faultlab("grade", runs, "--part", "train").stdout.splitlines()
+
+    assert [" ".join(line.split()) for line in lines[:3]] == [
+        "2 runs of 2 scenarios",
+        "measure value 95 % interval of",
+        "culprit named first, one fault 100.0 % - 1 runs",
+    ]
+    assert lines[-1].split() == ["b-1", "normal", "nobody", "mem_leak", "cron", "rule_mem_leak"]
+
+
+def test_grade_answers_in_json_and_in_markdown(runs: Path) -> None:
+    answer = json.loads(faultlab("grade", runs, "--json").stdout)
+
+    assert [(each["run"], each["hit"]) for each in answer["runs"]] == [("a-1", True), ("b-1", False), ("held-1", True)]
+    assert answer["score"]["hit"] == {"value": 1.0, "count": 2, "low": 1.0, "high": 1.0}
+    assert faultlab("grade", runs, "--markdown").stdout.startswith("### 3 runs of 3 scenarios\n\n| measure | value |")
+    assert faultlab("grade", runs, "--markdown", "--json").returncode == 2
+    assert faultlab("grade", runs, "--rules", "x.yaml").returncode == 2
+
+
+def test_what_is_packed_is_graded_where_it_lies_and_the_test_part_with_a_reason(runs: Path, tmp_path: Path) -> None:
+    packed = faultlab("pack", runs, "--out", tmp_path / "set")
+    assert [line.split()[1].rpartition("/")[2] for line in packed.stdout.splitlines()] == [
+        "test.tar.xz",
+        "train.tar.xz",
+    ]
+
+    refused = faultlab("grade", tmp_path / "set", "--part", "test")
+    graded = faultlab("grade", tmp_path / "set", "--part", "test", "--why", "to see", "--json")
+
+    assert (refused.returncode, refused.stderr.splitlines()[1]) == (1, "Say why it must be: --why TEXT")
+    assert [each["run"] for each in json.loads(graded.stdout)["runs"]] == ["held-1"]
+    done = faultlab("unpack", tmp_path / "set" / "train.tar.xz", "--out", tmp_path / "again")
+    assert done.stdout == f"2 runs from {tmp_path}/set/train.tar.xz\n"
+    assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["a-1", "b-1"]
