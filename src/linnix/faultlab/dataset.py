@@ -34,7 +34,7 @@ SUMS = "SHA256SUMS"
 _FILES = ("truth.json", "meta.json", "facts.jsonl")
 _MEMBER = re.compile(r"([a-z][a-z0-9-]*-[0-9]+)/(truth\.json|meta\.json|facts\.jsonl)")
 # Runs of a scenario resemble each other, and lie beside each other: 64 MiB of dictionary hold several of them.
-_PRESET = 9
+_PRESET = 9 | lzma.PRESET_EXTREME
 
 
 @dataclass(frozen=True)

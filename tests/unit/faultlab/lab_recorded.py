@@ -33,7 +33,7 @@ START_NS = 5_000_000_123
 Said = tuple[str, str | None]  # class and whom it is about; a class that begins with "(" is only of severity info
 
 
-def facts(said: Sequence[Said], cpu: Mapping[str, float]) -> Facts:
+def facts(said: Sequence[Said], cpu: Mapping[str, float], when: float = 1000.0) -> Facts:
     """Facts with these findings."""
     processes = [
         Process(
@@ -56,8 +56,8 @@ def facts(said: Sequence[Said], cpu: Mapping[str, float]) -> Facts:
     ]
     ids = {process.comm: process.id for process in processes}
     return Facts(
-        timestamp=0,
-        ts_ns=0,
+        timestamp=when,
+        ts_ns=int(when * 1e9),
         host=HOST,
         pressure=Pressure(),
         activity=Activity(
@@ -96,7 +96,7 @@ def run(
     """A run: a tick a second from 1000 on, after the warm-up; the culprit began at 1000."""
     lines, when = [], 1000.0 - len(warm_up)
     for phase, said in [*(("warm_up", each) for each in warm_up), *(("injection", each) for each in ticks)]:
-        body = insight.encode(facts(said, cpu or {}))
+        body = insight.encode(facts(said, cpu or {}, when))
         lines.append(msgspec.json.encode(FactsLine(when, when + 0.5, phase, 200, facts=msgspec.Raw(body))))
         when += 1
     truth = Truth(

@@ -130,6 +130,19 @@ def test_grade_answers_in_json_and_in_markdown(runs: Path) -> None:
     assert faultlab("grade", runs, "--rules", "x.yaml").returncode == 2
 
 
+def test_what_was_recorded_can_be_judged_by_other_rules(tmp_path: Path) -> None:
+    pytest.importorskip("linnix.cognitod.detect.replay")
+    write(run(*([[("mem_leak", "cron")]] * 5), cpu={"renderd": 95.0}), tmp_path / "runs")
+    rule = "- {name: busy, detector: cpu_pct, threshold: 90, duration: 2, severity: medium}\n"
+    (tmp_path / "rules.yaml").write_text(rule)
+
+    done = faultlab("grade", tmp_path / "runs", "--rejudge", "--rules", tmp_path / "rules.yaml", "--json")
+
+    [graded] = json.loads(done.stdout)["runs"]
+    told = {"class": "cpu_spin", "process": "renderd", "command": "worker", "rule": "busy"}
+    assert (graded["said"], graded["hit"], graded["first_hit_s"] - graded["delay_s"]) == (told, True, 2.0)
+
+
 def test_what_is_packed_is_graded_where_it_lies_and_the_test_part_with_a_reason(runs: Path, tmp_path: Path) -> None:
     packed = faultlab("pack", runs, "--out", tmp_path / "set")
     assert [line.split()[1].rpartition("/")[2] for line in packed.stdout.splitlines()] == [
