@@ -123,6 +123,19 @@ def end_remains(mount: Path) -> Iterator[tuple[str, int]]:
         yield path.name, count
 
 
+def living(mount: Path) -> list[str]:
+    """The groups of laboratories that run now."""
+    found = []
+    for path in filter(_is_marked, sorted(mount.glob(f"{SLICE}/app-*.slice"))):
+        try:
+            os.close(_locked(path))
+        except BlockingIOError:
+            found.append(path.name)
+        except FileNotFoundError:
+            continue
+    return found
+
+
 def pids(path: Path) -> list[int]:
     """Processes in a group and below it; those that have died and are not reaped are in none."""
     found: list[int] = []

@@ -18,7 +18,7 @@ import msgspec
 
 from linnix.faultlab import cgroups, commands, disks, guards, observer, truth
 from linnix.faultlab.commands import Prepared, Started
-from linnix.faultlab.errors import NoDaemonError, RunFailedError
+from linnix.faultlab.errors import NoDaemonError, RunFailedError, TooBusyError
 from linnix.faultlab.observer import Observer
 from linnix.faultlab.place import Place
 from linnix.faultlab.plan import Phase, Plan
@@ -66,7 +66,7 @@ def clean_up(mount: Path, out: Output, progress: Progress) -> None:
 def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
     """Carry out a plan; the folder of the complete run. Raises LabError, and what ``pause`` raises."""
     commands.require(plan.scenario)
-    admitted = _admit(plan, out, settings)
+    admitted = _admit(plan, out, mount, settings)
     with ExitStack() as stack:
         laboratory = stack.enter_context(cgroups.Laboratory(mount))
         part = stack.enter_context(out.begin(plan, laboratory.id))
@@ -84,13 +84,16 @@ def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
         return part.complete()
 
 
-def _admit(plan: Plan, out: Output, settings: Settings) -> guards.Host:
+def _admit(plan: Plan, out: Output, mount: Path, settings: Settings) -> guards.Host:
     patience = settings.load_patience_s
     needs = msgspec.structs.replace(plan.scenario.needs, disk_mib=plan.scenario.disk_mib)
     deadline, said = time.monotonic() + patience, False
     while True:
         host = guards.read_host(out.path)
         reasons = guards.refusals(host, needs, settings.max_load)
+        if settings.max_load is None and (others := cgroups.living(mount)):
+            words = f"another laboratory runs ({others[0]}), and each would record the faults of the other"
+            reasons.append(TooBusyError(words, "Wait for its end, or allow it with --max-load"))
         if not reasons:
             return host
         left = deadline - time.monotonic()
@@ -99,7 +102,7 @@ def _admit(plan: Plan, out: Output, settings: Settings) -> guards.Host:
         if not said:
             said = True
             settings.progress.say("waiting", f"{plan.run}: waiting, {reasons[0]}", "warn", run=plan.run)
-        settings.progress.moving(f"{plan.run}: waiting for a lower load", patience - left, patience)
+        settings.progress.moving(f"{plan.run}: waiting for a quieter host", patience - left, patience)
         settings.pause(min(1.0, left))
 
 

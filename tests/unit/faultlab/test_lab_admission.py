@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from lab_make import mount, small_plan
 
-from linnix.faultlab import guards, runner
+from linnix.faultlab import cgroups, guards, runner
 from linnix.faultlab.errors import RefusedError, TooBusyError
 from linnix.faultlab.guards import Host
 from linnix.faultlab.recording import Output
 
-BUSY, FULL = Host(8000, 8000, 9.0, 2), Host(8000, 10, 9.0, 2)
+BUSY, FULL, QUIET = Host(8000, 8000, 9.0, 2), Host(8000, 10, 9.0, 2), Host(8000, 8000, 0.1, 2)
 
 
 class Enough(Exception):  # noqa: N818 - the test has seen what it wants to see
@@ -50,6 +50,12 @@ def test_a_load_that_stays_is_refused_in_the_end(tmp_path: Path, monkeypatch: py
 def test_a_wait_can_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Enough):
         attempt(tmp_path, monkeypatch, BUSY, 3600, 3)
+
+
+def test_another_laboratory_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = r"^another laboratory runs \(app-[0-9a-f]{8}\.slice\), and each would record the faults of the other$"
+    with cgroups.Laboratory(mount()), pytest.raises(TooBusyError, match=told):
+        attempt(tmp_path, monkeypatch, QUIET, 0.05, 10**9)
 
 
 def test_a_disk_that_is_full_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
