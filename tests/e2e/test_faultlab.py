@@ -26,7 +26,7 @@ commands:
   - name: worker
     as: ["a\\nrenderd"]
     cgroup: docs
-    cpu_quota_pct: 50
+    cpu_quota_pct: 90
     with: python3
     script: |
       import os, time
