@@ -27,7 +27,7 @@ class Host:
 
     def __init__(self) -> None:
         self.table = Table()
-        self.kills = Kills(self.table, lambda *_: Home(cgroup="/app"))
+        self.kills = Kills(self.table, lambda pid, *_: Home(cgroup="/app" if pid < 60 else "/other"))
         self.seen: list[Seen] = []
         self.now_s = 0
 
@@ -102,6 +102,16 @@ def test_a_host_with_room_did_not_kill_for_itself() -> None:
     host.second(available=2 * GIB)
     host.kill()
     assert [kill.limit for kill in host.second(victim=False, available=0)] == ["cgroup"]
+
+
+def test_who_grows_in_another_group_did_not_use_up_what_this_one_may_have() -> None:
+    for pid, blamed in ((50, (50, 7)), (70, (41, 1041))):
+        host = Host()
+        for second in range(20):
+            host.second(process(pid, 7, ppid=1, rss_bytes=second * 8 * MIB), available=8 * GIB)
+        host.kill()
+        told_now = host.second(process(pid, 7, ppid=1, rss_bytes=GIB), victim=False)
+        assert [(kill.limit, kill.largest) for kill in told_now] == [("cgroup", blamed)]
 
 
 def test_a_kill_of_which_nothing_else_is_known_is_told_all_the_same() -> None:
