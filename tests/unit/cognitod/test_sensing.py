@@ -50,14 +50,14 @@ def spaces(*readings: tuple[float, Filesystem]) -> list[tuple[Space, ...]]:
     return [host.at(at, FilesystemsReading(int(at * S), (one,))).spaces for at, one in readings]
 
 
-def test_a_file_system_that_fills_is_told_after_ten_seconds_if_it_would_be_full_within_the_hour() -> None:
-    filling = [(5.0 * n, disk(40 * GIB + 5 * n * 64 * MIB)) for n in range(4)]
+def test_a_file_system_that_fills_is_told_after_ten_seconds_if_it_would_be_full_soon() -> None:
+    filling = [(5.0 * n, disk(40 * GIB + 5 * n * 128 * MIB)) for n in range(4)]
     told = spaces(*filling)
-    used = 40 * GIB + 15 * 64 * MIB
+    used = 40 * GIB + 15 * 128 * MIB
     assert told[:2] == [(), ()]
-    assert told[3] == (Space("/srv", used / GIB, 100 * GIB - used, None, 64.0 * MIB),)
+    assert told[3] == (Space("/srv", used / GIB, 100 * GIB - used, None, 128.0 * MIB),)
 
-    for slowly in (4 * MIB, MIB // 2):  # four hours, or nothing to speak of
+    for slowly in (32 * MIB, MIB // 2):  # half an hour, or nothing to speak of
         assert spaces(*((5.0 * n, disk(40 * GIB + 5 * n * slowly)) for n in range(4)))[3] == ()
 
 
