@@ -110,17 +110,18 @@ def test_parents_are_named_up_to_two_generations_but_neither_init_nor_the_kernel
     assert named(host(*line, *kernel)) == [40, 50, 30, 20]
 
 
-def test_first_come_culprits_then_the_busy_then_the_first_of_each_measure_then_the_parents_then_the_others() -> None:
+def test_culprits_come_first_then_the_busy_then_those_who_stand_out_and_the_parents_of_the_busy_last() -> None:
     moment = host(
         {"pid": 10},
         {"pid": 11, "cpu_pct": 90.0, "ppid": 16},
-        {"pid": 12, "threads": 30},
+        {"pid": 12, "threads": 30, "ppid": 17},
         {"pid": 13, "threads": 20},
         {"pid": 14, "open_files": 500},
         {"pid": 15, "open_files": 400},
         {"pid": 16, "start_ns": 5},
+        {"pid": 17, "start_ns": 6},
     )
-    assert named(moment, 10) == [10, 11, 14, 12, 16, 15, 13]
+    assert named(moment, 10) == [10, 11, 14, 12, 17, 15, 13, 16]
 
 
 def test_threads_of_the_kernel_are_named_only_for_cpu_and_for_what_they_are_part_of() -> None:
