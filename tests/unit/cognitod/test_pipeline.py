@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -9,7 +10,7 @@ from cognitod_make import NO_TEXTS, SECOND, batch, event, process, text
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import Counters, Kind
 from linnix.cognitod.hub import Filter, Hub, Item
-from linnix.cognitod.model import Alert, Frames, Sample, Snapshot, Tag, TagChange
+from linnix.cognitod.model import Alert, Finding, Frames, Sample, Snapshot, Tag, TagChange
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 from linnix.cognitod.senses import Senses, Stuck
@@ -24,7 +25,7 @@ MEMORY = 1 << 30
 class Story:
     """A pipeline, and what a subscriber to everything hears of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine | None = None) -> None:
         found = rules.parse(RULES)
         self.told: list[Alert] = []
         self.known: list[Facts] = []
@@ -32,7 +33,7 @@ class Story:
         self.now_ns = 10 * SECOND
         self.pipeline = Pipeline(
             table=Table(),
-            engine=Engine(found),
+            engine=engine or Engine(found),
             gate=Alerts(found, "host"),
             hub=self.hub,
             sight_name="replay",
@@ -167,16 +168,27 @@ def test_facts_are_gathered_once_a_sample_and_findings_are_told_with_them() -> N
     assert msgspec.structs.replace(told, findings=(), processes=known.processes) == known
 
 
+class Attentive(Engine):
+    """Remembers the facts that it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__(rules.parse(RULES))
+        self.handed: list[Facts | None] = []
+
+    def observe(self, *args: Any, known: Facts | None = None) -> list[Finding]:
+        self.handed.append(known)
+        return super().observe(*args, known=known)
+
+
 def test_detectors_are_handed_the_facts_of_a_new_sample() -> None:
-    story, handed = Story(), []
-    observe = story.pipeline.engine.observe
-    story.pipeline.engine.observe = lambda *args: handed.append(args[-1]) or observe(*args)  # type: ignore[method-assign]
+    engine = Attentive()
+    story = Story(engine)
     story.sample(process(5, 1))
     story.now_ns += SECOND
     story.batch(fork(6, story.now_ns))
     story.sample(process(5, 1))
 
-    assert handed == [story.known[0], None, story.known[1]]
+    assert engine.handed == [story.known[0], None, story.known[1]]
 
 
 def test_history_keeps_everyones_last_events_through_one_parents_storm() -> None:
