@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from test_sights import give, histogram, tcp
+from test_sights import give, histogram, sockets, tcp
 
 from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.blame.meter import BlameReading
 from linnix.cognitod.host.blocked import BlockedReading
 from linnix.cognitod.host.blocked import Stuck as Thread
 from linnix.cognitod.host.filesystems import Filesystem, FilesystemsReading, Mount
+from linnix.cognitod.host.waits import WaitsReading
 from linnix.cognitod.kernel.latency import LatencyReading
 from linnix.cognitod.model import Home, Snapshot
 from linnix.cognitod.processes import Table
-from linnix.cognitod.senses import Senses, Space, Stuck
+from linnix.cognitod.senses import Senses, SocketRates, Space, Stuck, Waits
 from linnix.cognitod.sensing import Sensing
 from linnix.cognitod.sights import Sights
 
@@ -27,10 +28,12 @@ class Host:
     """Sights that are given readings, and asked once a second."""
 
     def __init__(self) -> None:
-        self.sights, self.blame = Sights(), Blame()
+        self.now_ns = 0
+        self.sights, self.blame = Sights(clock=lambda: self.now_ns), Blame()
         self.sensing = Sensing(self.sights, self.blame, Table(), lambda *_: Home())
 
     def at(self, second: float, *readings: object) -> Senses:
+        self.now_ns = int(second * S)
         for reading in readings:
             give(self.sights, reading)
         return self.sensing(Snapshot(timestamp=1e9 + second, ts_ns=int(second * S)))
@@ -38,6 +41,16 @@ class Host:
 
 def test_a_host_without_instruments_tells_nothing() -> None:
     assert Host().at(1) == Senses()
+
+
+def test_what_sockets_moved_and_threads_wait_for_is_passed_on_while_it_holds() -> None:
+    host = Host()
+    moved, waiting = sockets(S, S, (42, 2, (300, 20, 50, 10, 4))), WaitsReading(S, {(5, 50): Waits(80.0, 3, 0.0)}, {})
+    told = host.at(1, moved, waiting)
+
+    assert told.sockets == {(42, 2): SocketRates(300.0, 50.0, 20.0, 10.0, 4.0)}
+    assert told.waits == {(5, 50): Waits(80.0, 3, 0.0)}
+    assert host.at(60) == Senses()
 
 
 def disk(used: int, size: int = 100 * GIB, point: bytes = b"/srv", **more: Any) -> Filesystem:
