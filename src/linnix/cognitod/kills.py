@@ -24,6 +24,7 @@ TOLD_NS = 600 * 10**9
 HOST_HAS_PCT = 10.0
 #: Who grew by less than half of what the victim held, or by less than this, was not what used memory up.
 MIN_GROWTH_BYTES = 32 << 20
+MAX_GROWERS = 16
 
 _HELD = ("anon_pages", "file_pages", "shmem_pages")
 
@@ -74,12 +75,22 @@ class Kills:
         return tuple(sorted(told, key=lambda kill: kill.age_s))
 
     def _note(self, rows: Rows, ts_ns: int, victim: Identity, held: int, cgroup_id: int) -> _Noted:
+        cgroup, limit = self._home_of(*victim, cgroup_id).cgroup, self._limit(ts_ns)
         return _Noted(
             parent=self._parent(victim),
-            grower=_grower(rows, victim, max(MIN_GROWTH_BYTES, held // 2)),
-            cgroup=self._home_of(*victim, cgroup_id).cgroup,
-            limit=self._limit(ts_ns),
+            grower=self._grower(rows, victim, max(MIN_GROWTH_BYTES, held // 2), cgroup if limit == "cgroup" else None),
+            cgroup=cgroup,
+            limit=limit,
         )
+
+    def _grower(self, rows: Rows, victim: Identity, least: int, within: str | None) -> Identity | None:
+        """Who lives and grew most, if that is enough to have used memory up; in this group, if one was at its limit."""
+        at = np.flatnonzero(rows["alive"] & ~rows["kthread"] & (rows["rss_growth_bytes"] >= least))
+        for row in rows[at[np.argsort(-rows["rss_growth_bytes"][at], kind="stable")][:MAX_GROWERS]]:
+            who = int(row["pid"]), int(row["start_ns"])
+            if who != victim and within in (None, self._home_of(*who, int(row["cgroup_id"])).cgroup):
+                return who
+        return None
 
     def _parent(self, victim: Identity) -> Identity | None:
         row = self._table.find(victim[0])
@@ -97,16 +108,6 @@ class Kills:
             return "host"
         last = earlier[-1]
         return "cgroup" if 100 * last.mem_available_bytes >= HOST_HAS_PCT * last.mem_total_bytes else "host"
-
-
-def _grower(rows: Rows, victim: Identity, least: int) -> Identity | None:
-    """Who lives and grew most, if that is enough to have used memory up."""
-    others = rows["alive"] & ~rows["kthread"] & (rows["rss_growth_bytes"] >= least)
-    at = np.flatnonzero(others & ((rows["pid"] != victim[0]) | (rows["start_ns"] != victim[1])))
-    if not len(at):
-        return None
-    most = rows[at[np.argmax(rows["rss_growth_bytes"][at])]]
-    return int(most["pid"]), int(most["start_ns"])
 
 
 def _successor(rows: Rows, parent: Identity | None, comm: bytes) -> Identity | None:

@@ -25,10 +25,11 @@ from linnix.cognitod.senses import Identity, Senses, Space, Stuck
 from linnix.cognitod.sights import Sights, percentile_us, together
 
 WINDOW_NS = 10 * 10**9
-#: A file system is told from here on, and below where it fills by ``FILLING_BYTES_PER_S`` and would be full in an hour.
+#: A file system is told from here on, and below where it fills by ``FILLING_BYTES_PER_S`` and would be full soon: what
+#: an unpacked archive writes into a large one, at a pace that fills it within the hour, is over before.
 NEARLY_FULL_PCT = 85.0
 FILLING_BYTES_PER_S = 1 << 20
-SOON_S = 3600.0
+SOON_S = 900.0
 #: A percentile is of the last ten seconds, read every five.
 _LATENCY_NS = 16 * 10**9
 _FAILURES = np.array([kind != "connects" for kind in TCP_KINDS])

@@ -16,22 +16,28 @@ _SECOND_NS = 1_000_000_000
 
 
 class Sliding:
-    """Events per slot over the last ``seconds`` seconds, the running second included, kept as one bucket a second."""
+    """Events per slot over the last ``seconds`` seconds, the running second included, kept as one bucket a second.
+
+    The sum of a slot's buckets is kept beside them: it is asked for far more often than a second passes.
+    """
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
-        self._buckets = np.zeros((0, seconds), np.uint32)
+        self._buckets = np.zeros((seconds, 0), np.uint32)
+        self._sums = np.zeros(0, np.uint32)
         self._head = 0
 
     def resize(self, slots: int) -> None:
         """Make room for ``slots`` slots."""
-        grown = np.zeros((slots, self._seconds), np.uint32)
-        grown[: len(self._buckets)] = self._buckets
-        self._buckets = grown
+        buckets, sums = np.zeros((self._seconds, slots), np.uint32), np.zeros(slots, np.uint32)
+        buckets[:, : len(self._sums)], sums[: len(self._sums)] = self._buckets, self._sums
+        self._buckets, self._sums = buckets, sums
 
     def clear(self, slots: Index) -> None:
         """These slots have new owners."""
-        self._buckets[slots] = 0
+        counted = slots[self._sums[slots] > 0]
+        self._buckets[:, counted] = 0
+        self._sums[counted] = 0
 
     def advance(self, now_ns: int) -> bool:
         """Let time pass; True when a second ended, so that every count may have changed."""
@@ -40,7 +46,9 @@ class Sliding:
         if passed <= 0:
             return False
         for ago in range(min(passed, self._seconds)):
-            self._buckets[:, (second - ago) % self._seconds] = 0
+            bucket = self._buckets[(second - ago) % self._seconds]
+            self._sums -= bucket
+            bucket[:] = 0
         self._head = second
         return True
 
@@ -51,7 +59,9 @@ class Sliding:
         self.advance(int(ts_ns.max()))
         second = (ts_ns // np.uint64(_SECOND_NS)).astype(np.int64)
         recent = second > self._head - self._seconds
-        np.add.at(self._buckets, (slots[recent], second[recent] % self._seconds), 1)
+        slots, second = slots[recent], second[recent]
+        np.add.at(self._buckets.reshape(-1), second % self._seconds * len(self._sums) + slots, 1)
+        np.add.at(self._sums, slots, 1)
 
     def span_ns(self, now_ns: int) -> int:
         """How much time the counts cover at ``now_ns``: the whole seconds before, and what has passed of this one."""
@@ -59,8 +69,8 @@ class Sliding:
 
     def counts(self, slots: Index | slice) -> NDArray[np.uint32]:
         """How many in the window, per slot."""
-        total: NDArray[np.uint32] = self._buckets[slots].sum(axis=1, dtype=np.uint32)
-        return total
+        counts: NDArray[np.uint32] = self._sums[slots].copy()
+        return counts
 
 
 class RssTrend:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import msgspec
 import numpy as np
 from cognitod_make import NO_TEXTS, SECOND, batch, event, process, text
 
 from linnix.cognitod.detect import Alerts, Engine, rules
 from linnix.cognitod.events import Counters, Kind
 from linnix.cognitod.hub import Filter, Hub, Item
-from linnix.cognitod.model import Alert, Frames, Sample, Snapshot, Tag, TagChange
+from linnix.cognitod.model import Alert, Finding, Frames, Sample, Snapshot, Tag, TagChange
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
+from linnix.cognitod.senses import Senses, Stuck
+from linnix.insight.facts import Facts
 
 RULES = """
 - {name: burst, detector: fork_burst, threshold: 20, window_seconds: 5, severity: high, cooldown: 60}
@@ -21,20 +25,23 @@ MEMORY = 1 << 30
 class Story:
     """A pipeline, and what a subscriber to everything hears of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine | None = None) -> None:
         found = rules.parse(RULES)
         self.told: list[Alert] = []
+        self.known: list[Facts] = []
         self.hub = Hub()
         self.now_ns = 10 * SECOND
         self.pipeline = Pipeline(
             table=Table(),
-            engine=Engine(found),
+            engine=engine or Engine(found),
             gate=Alerts(found, "host"),
             hub=self.hub,
             sight_name="replay",
             clock=lambda: self.now_ns,
             read_counters=lambda: Counters(lost={"fork": 2, "exec_text": 5}),
             on_alert=(self.told.append,),
+            senses=lambda snapshot: Senses(stuck={(5, 1): Stuck(snapshot.ts_ns / SECOND, None)}),
+            on_known=(self.known.append,),
         )
         self.subscription = self.hub.subscribe(Filter(alerts=True))
 
@@ -144,6 +151,44 @@ def test_facts_are_of_the_last_sample_and_mark_our_own() -> None:
     facts = story.pipeline.facts()
     assert [(p.comm, p.own, p.cpu_pct) for p in facts.processes] == [("hog", False, 100.0), ("cognitod", True, 0.0)]
     assert (facts.host.cores, facts.activity.lost_events) == (4, 2)
+
+
+def test_facts_are_gathered_once_a_sample_and_findings_are_told_with_them() -> None:
+    story = Story()
+    story.sample(process(3, 1, ppid=1, comm=b"make"), process(5, 1))
+    for round_ in range(10):
+        story.now_ns += SECOND // 4
+        story.batch(*[fork(100 + 10 * round_ + number, story.now_ns, ppid=3) for number in range(10)])
+    told = story.pipeline.facts()
+
+    (known,) = story.known
+    assert [(p.pid, p.stuck_s) for p in known.processes] == [(5, 10.0)]
+    assert [(f.rule, f.process) for f in told.findings] == [("burst", "P1")]
+    assert [(p.pid, p.stuck_s) for p in told.processes] == [(3, None), (5, 10.0)]
+    assert msgspec.structs.replace(told, findings=(), processes=known.processes) == known
+
+
+class Attentive(Engine):
+    """Remembers the facts that it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__(rules.parse(RULES))
+        self.handed: list[Facts | None] = []
+
+    def observe(self, *args: Any, known: Facts | None = None) -> list[Finding]:
+        self.handed.append(known)
+        return super().observe(*args, known=known)
+
+
+def test_detectors_are_handed_the_facts_of_a_new_sample() -> None:
+    engine = Attentive()
+    story = Story(engine)
+    story.sample(process(5, 1))
+    story.now_ns += SECOND
+    story.batch(fork(6, story.now_ns))
+    story.sample(process(5, 1))
+
+    assert engine.handed == [story.known[0], None, story.known[1]]
 
 
 def test_history_keeps_everyones_last_events_through_one_parents_storm() -> None:

@@ -118,6 +118,27 @@ def test_forks_and_short_children_are_those_of_the_last_ten_seconds() -> None:
     assert seen == [(3, 3), (3, 3), (2, 2), (0, 0), (0, 0)]
 
 
+def test_what_children_ran_and_how_they_ended_is_counted_for_who_forked_them() -> None:
+    table = Table()
+    sample(table, SECOND, INIT)
+    for child, ended in ((100, {"exit_code": 1}), (101, {"exit_signal": 9}), (102, {})):
+        born_ns = 2 * SECOND + child
+        table.update(
+            batch(
+                fork(child, born_ns),
+                event(Kind.EXEC, child, born_ns + 1, start_ns=born_ns, ppid=1, parent_start_ns=1),
+                event(Kind.EXIT, child, 4 * SECOND, start_ns=born_ns, ppid=1, parent_start_ns=1, **ended),
+            )
+        )
+    counted = ("forks", "child_execs", "child_exits", "failed_children", "short_children")
+    seen = [told(row(table, 1), *counted)]
+    for now_s in (12, 14):
+        sample(table, now_s * SECOND, INIT)
+        seen.append(told(row(table, 1), *counted))
+
+    assert seen == [(3, 3, 3, 2, 0), (0, 0, 3, 2, 0), (0, 0, 0, 0, 0)]
+
+
 def test_a_child_that_dies_after_its_parent_is_still_the_parents_short_job() -> None:
     table = Table()
     sample(table, SECOND, INIT, process(7, 5, ppid=1))

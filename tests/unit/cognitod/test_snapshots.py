@@ -10,6 +10,7 @@ from cognitod_make import process
 from linnix.cognitod.exec_texts import words
 from linnix.cognitod.host.proc import Stat
 from linnix.cognitod.snapshots import HostReader, busy_pct
+from linnix.cognitod.totals import Disk, Totals
 
 
 @pytest.fixture
@@ -33,6 +34,22 @@ def test_a_snapshot_is_what_the_kernels_files_say(root: Path) -> None:
     assert (s.swap_total_bytes, s.swap_used_bytes) == (50 * 1024, 30 * 1024)
     assert (s.load_avg, s.uptime_s, s.forks_total, s.cpu_pct) == ((0.5, 0.25, 0.1), 12.5, 4242, 20.0)
     assert (s.psi_cpu_some_avg10, s.psi_memory_some_avg10, s.psi_io_full_avg10) == (1.5, None, None)
+
+
+def test_a_snapshot_has_what_rates_are_made_of(root: Path) -> None:
+    (root / "vmstat").write_text("pswpin 3\npgsteal_direct 4\nworkingset_refault 5\n")
+    (root / "diskstats").write_text(" 254 0 vda 1 0 8 1 1 0 16 1 0 70 2 \n 254 1 vda1 1 0 8 1 1 0 16 1 0 70 2 \n")
+
+    assert HostReader(root).read_snapshot().totals == Totals(
+        ticks=100,
+        user_ticks=10,
+        system_ticks=10,
+        iowait_ticks=10,
+        swapped_in_pages=3,
+        reclaimed_pages=4,
+        refaulted_pages=5,
+        disks={"vda": Disk(8 * 512, 16 * 512, 70)},
+    )
 
 
 def test_a_pressure_file_may_be_elsewhere(root: Path, tmp_path: Path) -> None:

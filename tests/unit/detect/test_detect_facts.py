@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from detect_world import EPOCH, MIB, S, World
@@ -13,7 +14,21 @@ from hypothesis import strategies as st
 from linnix.cognitod.detect import facts
 from linnix.cognitod.detect.history import History
 from linnix.cognitod.detect.moment import Moment
-from linnix.cognitod.model import ROW, Activity, Finding, Home, Rows, Snapshot, Tag
+from linnix.cognitod.events import UNKNOWN_FILES
+from linnix.cognitod.model import (
+    ROW,
+    UNKNOWN,
+    UNKNOWN_NICE,
+    USAGE,
+    Activity,
+    Finding,
+    Home,
+    Rows,
+    Snapshot,
+    Tag,
+)
+from linnix.cognitod.senses import Kill, Senses, SocketRates, Space, Stall, Stuck, Waits
+from linnix.cognitod.totals import HostRates
 from linnix.insight import facts as wire
 from linnix.insight.classes import CLASSES, SEVERITIES
 
@@ -103,6 +118,159 @@ def test_a_process_is_told_in_full() -> None:
             subtree_cpu_pct=180.0,
         ),
     )
+
+
+def used(pid: int = 3, **columns: Any) -> wire.Process:
+    """One process with these columns of USAGE; what is not named is 0."""
+    usage = np.zeros(1, USAGE)
+    for name, value in columns.items():
+        usage[name] = value
+    (told,) = facts.build(Moment.of(table(proc(pid, cpu=1)), usage), SNAPSHOT, CALM, []).processes
+    return told
+
+
+def test_what_a_process_uses_and_holds_is_told_to_one_digit() -> None:
+    told = used(
+        cpu_user_pct=150.04,
+        cpu_system_pct=25.06,
+        run_delay_pct=12.34,
+        voluntary_switches_per_s=100.55,
+        minor_faults_per_s=1.0,
+        write_bytes_per_s=2048.0,
+        rss_anon_bytes=7 * MIB,
+        open_files=65_536,
+        oom_score=666,
+        nice=-5,
+    )
+    assert told == msgspec.structs.replace(
+        build(table(proc(3, cpu=1))).processes[0],
+        cpu_user_pct=150.0,
+        cpu_system_pct=25.1,
+        run_delay_pct=12.3,
+        voluntary_switches_per_s=100.6,
+        involuntary_switches_per_s=0.0,
+        minor_faults_per_s=1.0,
+        major_faults_per_s=0.0,
+        read_bytes_per_s=0.0,
+        write_bytes_per_s=2048.0,
+        rss_anon_bytes=7 * MIB,
+        rss_shmem_bytes=0,
+        swap_bytes=0,
+        open_files=65_536,
+        oom_score=666,
+        nice=-5,
+    )
+
+
+def test_what_is_not_known_of_a_process_is_none_and_not_nothing() -> None:
+    unknown = dict.fromkeys(("rss_anon_bytes", "rss_shmem_bytes", "swap_bytes", "oom_score"), UNKNOWN)
+    unknown |= {"open_files": UNKNOWN_FILES, "nice": UNKNOWN_NICE}
+    rates = {name: np.nan for name in USAGE.names or () if name.endswith(("_pct", "_per_s"))}
+    assert used(**unknown, **rates) == build(table(proc(3, cpu=1))).processes[0]
+
+
+def test_a_process_is_told_with_its_family_and_what_its_children_did() -> None:
+    rows = table(
+        proc(3, "keeper", ppid=1, cpu=5, child_exits=30, failed_children=25, child_execs=20, forks=31),
+        proc(4, "worker", ppid=3, cpu=40),
+        proc(5, "worker", ppid=4, cpu=30.5),
+        proc(6, "gone", ppid=3, alive=False, state=b"Z"),
+    )
+    (keeper,) = (p for p in build(rows).processes if p.pid == 3)
+    assert (keeper.children, keeper.descendants, keeper.zombies, keeper.subtree_cpu_pct) == (1, 2, 1, 75.5)
+    assert (keeper.child_exits_per_s, keeper.failed_children_per_s, keeper.child_execs_per_s) == (3.0, 2.5, 2.0)
+
+
+def test_what_instruments_tell_of_a_process_is_told_of_no_other() -> None:
+    senses = Senses(
+        sockets={(3, 3000): SocketRates(1000.04, 2000.0, 3.0, 4.0, 5.0)},
+        waits={(3, 3000): Waits(33.33, 4, None)},
+        stuck={(3, 3000): Stuck(12.34, "folio_wait_bit")},
+        tcp_failures_per_s={(3, 3000): 0.26},
+    )
+    rows = table(proc(3, cpu=1), proc(4, cpu=1))
+    plain = build(rows).processes
+    assert facts.build(Moment.of(rows, None, senses), SNAPSHOT, CALM, []).processes == (
+        msgspec.structs.replace(
+            plain[0],
+            tx_bytes_per_s=1000.0,
+            rx_bytes_per_s=2000.0,
+            tx_calls_per_s=3.0,
+            rx_calls_per_s=4.0,
+            connects_per_s=5.0,
+            lock_wait_pct=33.3,
+            lock_waiters=4,
+            stuck_s=12.3,
+            stuck_in="folio_wait_bit",
+            tcp_failures_per_s=0.3,
+        ),
+        plain[1],
+    )
+
+
+def test_blame_file_systems_and_kills_refer_to_processes_by_their_ids() -> None:
+    rows = table(proc(3, cpu=9), proc(4, cpu=8), proc(5, "keeper"), proc(6, "next", ppid=5), proc(7, alive=False))
+    usage = np.zeros(5, USAGE)
+    usage["write_bytes_per_s"] = [70_000, 90_000, 0, 0, 0]
+    senses = Senses(
+        stalls=(
+            Stall("cpu", (3, 3000), (4, 4000), "measured", 123.44, 100.0, 0.5, 9.0, False),
+            Stall("io", (3, 3000), (99, 9), "inferred", 99.0, 99.0, 0.1, 9.0, None),
+        ),
+        spaces=(Space("/srv", 97.04, 5, None, 1e6),),
+        kills=(Kill((7, 7000), "glutton", 2.04, 9 * MIB, (5, 5000), (6, 6000), "/a", "cgroup"),),
+    )
+    built = facts.build(Moment.of(rows, usage, senses), SNAPSHOT, CALM, [])
+    at = {p.pid: p.id for p in built.processes}
+
+    assert built.blame == (
+        wire.Blame(
+            id="B1",
+            resource="cpu",
+            victim=at[3],
+            offender=at[4],
+            task_ms=123.4,
+            share=0.5,
+            kind="measured",
+            stall_ms=100.0,
+            window_s=9.0,
+            same_cgroup=False,
+        ),
+    )
+    assert built.filesystems == (
+        wire.Filesystem(
+            id="D1",
+            mount="/srv",
+            used_pct=97.0,
+            available_bytes=5,
+            fill_bytes_per_s=1e6,
+            writers=(at[4], at[3]),
+        ),
+    )
+    assert built.oom_kills == (
+        wire.OomKill(
+            id="K1",
+            pid=7,
+            comm="glutton",
+            age_s=2.0,
+            rss_bytes=9 * MIB,
+            process=at[7],
+            parent=at[5],
+            largest=at[6],
+            cgroup="/a",
+            limit="cgroup",
+        ),
+    )
+
+
+def test_cpu_that_no_living_process_had_is_told_of_the_host() -> None:
+    snapshot = Snapshot(timestamp=EPOCH, ts_ns=NOW, cores=2, cpu_pct=80.0, mem_available_bytes=5)
+    rates = HostRates(user_pct=50.0, steal_pct=5.0, blocked=3, disk="vda", disk_busy_pct=7.0)
+    rows = table(proc(3, cpu=40), proc(4, cpu=60, alive=False))
+    told = facts.build(Moment.of(rows, None, Senses(runqueue_p99_us=99.96)), snapshot, CALM, [], rates=rates).host
+    assert (told.unaccounted_cpu_pct, told.user_pct, told.steal_pct, told.blocked) == (55.0, 50.0, 5.0, 3)
+    assert (told.disk, told.disk_busy_pct, told.mem_available_bytes, told.runqueue_p99_us) == ("vda", 7.0, 5, 100.0)
+    assert facts.build(Moment.of(rows), snapshot, CALM, []).host.unaccounted_cpu_pct is None
 
 
 def test_the_host_its_pressure_and_its_activity_are_passed_on() -> None:

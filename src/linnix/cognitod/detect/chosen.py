@@ -5,8 +5,9 @@ the same order; whoever an open finding accuses is named, though it be idle or d
 
 First come the culprits of findings, then, by CPU, memory and pid, the ten with most CPU, the ten with most memory and
 the three that fork most. What follows is there because a fault may show nowhere else: parties of blame, of OOM kills
-and of full file systems, and who is stuck; then the first of each measure, the parents of all these, and the second and
-third. Kernel threads are chosen for CPU and for being stuck, blamed or accused, and for nothing else.
+and of full file systems, and who is stuck, and the first of each measure; then their parents, and the second and third
+of each measure; last the parents of all others, since whoever is merely busy says most himself. Kernel threads are
+chosen for CPU and for being stuck, blamed or accused, and for nothing else.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ Values = NDArray[Any]
 def choose(moment: Moment, findings: Sequence[Finding]) -> list[int]:
     """Places among the moment's rows, most relevant first. ``findings``: in their order."""
     ranked = [_highest(moment, values, floor) for values, floor in _measures(moment)] + _of_senses(moment)
-    first = [*_told(moment, findings), *_parties(moment), *(places[0] for places in ranked if places)]
+    told = _told(moment, findings)
+    standing_out = [*_parties(moment), *(places[0] for places in ranked if places)]
+    first = [place for place in standing_out if place not in told]
     others = [places[rank] for rank in range(1, RANKS) for places in ranked if len(places) > rank]
-    everybody = (*first, *_forebears(moment, first), *others, *_forebears(moment, others))
+    everybody = (*told, *first, *_forebears(moment, first), *others, *_forebears(moment, told + others))
     return list(dict.fromkeys(place for place in everybody if place >= 0))[:MAX_PROCESSES]
 
 
