@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linnix.cognitod.detect.merging import Fault, merge
-from linnix.cognitod.detect.scene import Identity, Scene
+from linnix.cognitod.detect.scene import Scene
 from linnix.cognitod.detect.scores import BELOW_CAUSE, RESOURCE, SYMPTOM, score, victims
 from linnix.cognitod.detect.symptoms import explains
 from linnix.cognitod.model import Finding
+from linnix.cognitod.senses import Identity
 from linnix.insight.facts import Facts
 
 #: Victims told of one cause.

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from linnix.cognitod.detect.scene import Identity, Scene
+from linnix.cognitod.detect.scene import Scene
 from linnix.cognitod.model import Finding
+from linnix.cognitod.senses import Identity
 from linnix.insight.classes import SEVERITIES
 
 #: What says most comes first.

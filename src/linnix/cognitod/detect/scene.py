@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linnix.cognitod.senses import Identity
 from linnix.insight.facts import Blame, Facts, OomKill, Process
-
-Identity = tuple[int, int]  # pid, start_ns
 
 #: init and kthreadd start everything: to descend from them says nothing.
 _STARTS_ALL = (0, 1, 2)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 
 from linnix.cognitod.detect.merging import Fault
-from linnix.cognitod.detect.scene import Identity, Scene
+from linnix.cognitod.detect.scene import Scene
+from linnix.cognitod.senses import Identity
 from linnix.insight.facts import Facts, Process
 
 SEVERITY = {"info": 0.25, "low": 0.5, "medium": 0.75, "high": 1.0}
