@@ -262,6 +262,12 @@ def test_the_same_findings_in_any_order_give_the_same_causes() -> None:
     assert rank(found, known) == rank(found[::-1], known) == rank(sorted(found, key=lambda f: f.key), known)
 
 
+def test_a_rule_that_means_everybody_is_told_of_the_gravest() -> None:
+    found = [finding("cpu_spin", pid, "low") for pid in range(300, 600)] + [finding("mem_leak", 999, "high")]
+    causes = rank(found, None)
+    assert (len(causes), causes[0].cls) == (64, "mem_leak")
+
+
 def test_in_facts_they_have_short_ids_and_refer_to_processes_by_theirs() -> None:
     known = around(process(300), process(400), blame=(waits(400, 300, "memory"),))
     causes = rank([finding("oom_risk"), finding("mem_leak", 300), finding("fd_leak", 999, "low")], known)

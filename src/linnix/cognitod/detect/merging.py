@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from linnix.cognitod.detect.scene import Scene
 from linnix.cognitod.model import Finding
@@ -76,7 +77,7 @@ _EXECS_PER_FORK = 0.5
 _FILLS = 0.85
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fault:
     """What is wrong with one process, one tree, or the host as a whole: the finding that says most first."""
 
@@ -87,23 +88,23 @@ class Fault:
         """The finding that speaks for all of them."""
         return self.told[0]
 
-    @property
+    @cached_property
     def cls(self) -> str:
         """Its class."""
         return self.finding.cls
 
-    @property
+    @cached_property
     def who(self) -> Identity | None:
         """The culprit, None where it is the host as a whole."""
         return _who(self.finding)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Class and culprit: the same as long as the fault is."""
         who = self.who
         return f"{self.cls}:host" if who is None else f"{self.cls}:{who[0]}:{who[1]}"
 
-    @property
+    @cached_property
     def severity(self) -> str:
         """The gravest that was told."""
         return max((finding.severity for finding in self.told), key=SEVERITIES.index)
