@@ -127,8 +127,11 @@ def merge(findings: Sequence[Finding], scene: Scene) -> list[Fault]:
     return [Fault(tuple(fault)) for fault in faults]
 
 
-def _order(finding: Finding, scene: Scene) -> tuple[float, int, int, str]:
-    return _place(finding, scene), -SEVERITIES.index(finding.severity), finding.ts_ns, finding.key
+def _order(finding: Finding, scene: Scene) -> tuple[float, int, int, int, str]:
+    """What says most, then the gravest, then the lowest of a tree: what is above it may be a wrapper."""
+    who = _who(finding)
+    depth = 0 if who is None else scene.depth(who)
+    return _place(finding, scene), -SEVERITIES.index(finding.severity), -depth, finding.ts_ns, finding.key
 
 
 def _place(finding: Finding, scene: Scene) -> float:
@@ -179,9 +182,9 @@ def _same(first: Finding, finding: Finding, scene: Scene) -> bool:
         return False
     if one is None or other is None:
         return one == other and first.cls == finding.cls
-    if one == other or (scene.akin(one, other) and scene.alike(one, other)):
+    if first.cls == finding.cls and scene.siblings(one, other):
         return True
-    return first.cls == finding.cls and scene.siblings(one, other)
+    return scene.akin(one, other) and (first.cls == finding.cls or one == other or scene.alike(one, other))
 
 
 def _who(finding: Finding) -> Identity | None:

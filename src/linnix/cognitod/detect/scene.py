@@ -13,6 +13,8 @@ from linnix.insight.facts import Blame, Facts, OomKill, Process
 
 #: init and kthreadd start everything: to descend from them says nothing.
 _STARTS_ALL = (0, 1, 2)
+#: States of proc(5) in which a process has ended.
+_ENDED = ("X", "Z")
 #: Facts name a few dozen processes; a chain of parents that is longer than that is a mistake.
 _MAX_DEPTH = 64
 
@@ -51,6 +53,15 @@ class Scene:
     def descends(self, who: Identity, above: Identity) -> bool:
         """Whether ``above`` is this process or one of its ancestors."""
         return who == above or above in self._line(who)
+
+    def depth(self, who: Identity) -> int:
+        """How many of its ancestors are known."""
+        return len(self._line(who))
+
+    def gone(self, who: Identity) -> bool:
+        """Whether it is known to have exited."""
+        process = self._by_identity.get(who)
+        return process is not None and process.state in _ENDED
 
     def akin(self, one: Identity, other: Identity) -> bool:
         """Whether one of them is the other or descends from it."""
