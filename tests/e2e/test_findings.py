@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(180)
 
 # A busy host leaves a loop less than a core: it is told by its name, not by how much it gets.
 RULES = """
-- {name: loop, detector: cpu_pct, threshold: 15, duration: 2, severity: medium, keep_firing: 2,
+- {name: loop, detector: cpu_pct, threshold: 2, duration: 2, severity: medium, keep_firing: 2,
    scope: {comm: "loop-*"}}
 """
 LOOP = "import ctypes; ctypes.CDLL(None).prctl(15, b'loop-\\x1b[31m')\nwhile True: pass"
@@ -58,14 +58,17 @@ def test_a_loop_is_found_alerted_once_and_over_when_it_is_killed(tmp_path: Path)
     with running(tmp_path, "--handler", f"rules:{rules}") as daemon:
         assert daemon.get("/findings").json() == []
         assert linnix(daemon).stdout.startswith("Nothing wrong: 1 rule looked at ")
-        listener = threading.Thread(target=follow, args=(daemon, heard))
+        listener = threading.Thread(target=follow, args=(daemon, heard), daemon=True)
         listener.start()
-        with subprocess.Popen([sys.executable, "-c", LOOP]) as loop:
+        loop = subprocess.Popen([sys.executable, "-c", LOOP])
+        try:
             (found,) = wait_for(lambda: daemon.get("/findings").json())
             told = linnix(daemon).stdout
             time.sleep(3)  # long enough for a second alert, if there were one
             (alert,) = wait_for(lambda: daemon.get("/alerts", headers={"Accept": "application/json"}).json())
+        finally:
             loop.kill()
+            loop.wait()
         wait_for(lambda: daemon.get("/findings").json() == [])
         wait_for(lambda: len(heard) == 2)
         (past,) = daemon.get("/timeline").json()

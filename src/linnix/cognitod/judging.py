@@ -14,7 +14,11 @@ from linnix.cognitod.detect import Alerts, Engine, causes
 from linnix.cognitod.detect.causes import Cause
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.model import Alert, Finding, Home
+from linnix.cognitod.senses import Identity
 from linnix.insight.facts import Facts
+
+#: The facts of one sample, with these among their processes.
+Tell = Callable[[Sequence[Identity]], Facts]
 
 MAX_ALERTS = 1000
 #: For how long a kill is a finding: it is over at once, but what led to it mostly is not.
@@ -45,6 +49,7 @@ class Judging:
         self._alerts: dict[str, Alert] = {}  # by id, the oldest first
         self._noted: list[Finding] = []
         self._kept: dict[str, tuple[Finding, int]] = {}  # with the time until which
+        self._around: tuple[Tell, list[Identity], Facts] | None = None
         self._fresh: set[str] = set()  # keys of those that were not weighed yet
 
     @property
@@ -73,9 +78,13 @@ class Judging:
         kept = [finding for finding, until_ns in self._kept.values() if until_ns > now_ns]
         return [*self.engine.open_findings(now_ns), *kept]
 
-    def weigh(self, found: Sequence[Finding], known: Facts | None, now_ns: int) -> list[Alert]:
-        """Rank what holds after a step of the engine that found ``found``. Returns alerts that began or ended."""
-        self.causes = causes.rank(self.open_findings(now_ns), known)
+    def weigh(self, found: Sequence[Finding], tell: Tell | None, now_ns: int) -> list[Alert]:
+        """Rank what holds after a step of the engine that found ``found``. Returns alerts that began or ended.
+
+        ``tell`` gives the facts of the last sample, with culprits among their processes; each sample has its own.
+        """
+        findings = self.open_findings(now_ns)
+        self.causes = causes.rank(findings, self._known(findings, tell))
         fresh, self._fresh = self._fresh | {finding.key for finding in found}, set()
         changed = self._gate.observe(self.causes, fresh, now_ns)
         return [self.remember(alert) for alert in changed]
@@ -100,6 +109,16 @@ class Judging:
         self._alerts[alert.id] = alert
         _drop_oldest(self._alerts, MAX_ALERTS)
         return alert
+
+    def _known(self, findings: Sequence[Finding], tell: Tell | None) -> Facts | None:
+        """Asked for again only when there is a new sample or another culprit: facts cost more than ranking."""
+        if not findings or tell is None:
+            self._around = None
+            return None
+        culprits = sorted({(f.pid, f.start_ns) for f in findings if f.pid is not None and f.start_ns is not None})
+        if self._around is None or self._around[:2] != (tell, culprits):
+            self._around = tell, culprits, tell(culprits)
+        return self._around[2]
 
     def _checked(self, processes: int, judged_at: float | None) -> Checked:
         rules = self.engine.rules

@@ -30,13 +30,12 @@ from linnix.cognitod.history import History
 from linnix.cognitod.host.cgroup import Cgroups
 from linnix.cognitod.host.homes import AGAIN_NS, SETTLED_NS, HomeReading, Homes
 from linnix.cognitod.hub import Hub
-from linnix.cognitod.judging import Judging
+from linnix.cognitod.judging import Judging, Tell
 from linnix.cognitod.model import (
     ENDED,
     QUIET,
     Activity,
     Alert,
-    Finding,
     Flooder,
     Frames,
     Home,
@@ -108,8 +107,7 @@ class Pipeline:
         self._on_reading: dict[type, Callable[[Any], None]] = {HomeReading: self._take_homes, **on_reading}
         self._senses = senses
         self._on_known = on_known
-        self._known: Facts | None = None  # those of the last sample, without findings
-        self._tell: Callable[[Sequence[Finding]], Facts] | None = None  # facts of the last sample, with these findings
+        self._tell: Tell | None = None  # facts of the last sample
         self._rates = Sliding(ACTIVITY_WINDOW_S)
         self._rates.resize(5)
         self._unjudged: list[Batch] = []
@@ -160,8 +158,9 @@ class Pipeline:
         """
         if self._tell is None:
             raise LookupError("the first sample of the host is not there yet")
-        known = self._tell(self.judging.open_findings(self.now_ns()))
-        return msgspec.structs.replace(known, findings=told.findings(self.judging.causes, known))
+        causes = self.judging.causes
+        known = self._tell([cause.who for cause in causes if cause.who is not None])
+        return msgspec.structs.replace(known, findings=told.findings(causes, known))
 
     def on_batch(self, batch: Batch, now_ns: int) -> None:
         """Take in a drained batch."""
@@ -210,9 +209,8 @@ class Pipeline:
         present = rows["alive"] | (rows["state"] == b"Z") | ((rows["tags"] & Tag.ZOMBIE) != 0)
         self._retag(rows if present.all() else rows.compress(present), now_ns)
         self._refresh_activity(now_ns)
-        self._known = self._know(before, sample.snapshot)
         self.judging.sampled(sample.snapshot.timestamp, len(sample.rows), now_ns)
-        self._judge(sample.snapshot, now_ns, self._known)
+        self._judge(sample.snapshot, now_ns, self._know(before, sample.snapshot))
 
     def _know(self, before: Snapshot | None, snapshot: Snapshot) -> Facts:
         """Gather what is known at this sample, once for all who judge or tell it."""
@@ -308,10 +306,8 @@ class Pipeline:
         events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
         rows = self.table.rows()
-        found = self.judging.engine.observe(
-            events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known=known
-        )
-        for alert in self.judging.weigh(found, self._known, now_ns):
+        found = self.judging.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known)
+        for alert in self.judging.weigh(found, self._tell, now_ns):
             self.hub.publish_alert(alert)
             for tell in self._on_alert:
                 tell(alert)

@@ -145,6 +145,12 @@ def test_workers_of_one_tree_and_name_are_one_fault_and_others_are_not() -> None
     assert ranked(busy, around(*tree)) == [("cpu_saturation", 300, None), ("cpu_spin", 500, None)]
 
 
+def test_of_a_wrapper_and_what_it_runs_the_lower_speaks_of_the_same_fault() -> None:
+    both = [finding("runaway_tree", 300, since=90.0), finding("runaway_tree", 302)]
+    known = around(*(process(300 + n, name, 300 + n - 1) for n, name in enumerate(("timeout", "sh", "logpack"))))
+    assert ranked(both, known) == [("runaway_tree", 302, None)]
+
+
 def test_siblings_that_do_the_same_are_one_fault() -> None:
     pool = [process(300, "pool"), process(301, "work", 300), process(302, "work", 300), process(303, "else", 300)]
     leaks = [finding("mem_leak", pid) for pid in (301, 302, 303)]
@@ -252,6 +258,12 @@ def test_whoever_is_held_to_make_others_wait_without_a_measurement_is_a_guess() 
     assert guessed.score == pytest.approx(0.9 * measured.score, abs=0.001)
 
 
+def test_whoever_has_exited_is_less_worth_looking_at_than_who_can_be_stopped() -> None:
+    known = around(process(300, state="X"), process(400))
+    causes = rank([finding("oom_kill", 300, "high"), finding("crash_loop", 400, "medium")], known)
+    assert [(cause.cls, cause.score) for cause in causes] == [("crash_loop", 0.448), ("oom_kill", 0.357)]
+
+
 def test_the_same_findings_in_any_order_give_the_same_causes() -> None:
     found = [
         finding(cls, pid, severity)
@@ -260,6 +272,12 @@ def test_the_same_findings_in_any_order_give_the_same_causes() -> None:
     ]
     known = around(process(300), process(301, ppid=300))
     assert rank(found, known) == rank(found[::-1], known) == rank(sorted(found, key=lambda f: f.key), known)
+
+
+def test_a_rule_that_means_everybody_is_told_of_the_gravest() -> None:
+    found = [finding("cpu_spin", pid, "low") for pid in range(300, 600)] + [finding("mem_leak", 999, "high")]
+    causes = rank(found, None)
+    assert (len(causes), causes[0].cls) == (64, "mem_leak")
 
 
 def test_in_facts_they_have_short_ids_and_refer_to_processes_by_theirs() -> None:

@@ -11,7 +11,8 @@ from detect_world import EPOCH, MIB, S, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnix.cognitod.detect import facts
+from linnix.cognitod.detect import facts, told
+from linnix.cognitod.detect.causes import rank
 from linnix.cognitod.detect.history import History
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.events import UNKNOWN_FILES
@@ -70,7 +71,14 @@ def finding(pid: int | None, *, severity: str = "medium", rule: str = "r", **fie
 
 
 def build(rows: Rows, findings: list[Finding] | None = None, **more: Any) -> wire.Facts:
-    return facts.build(Moment.of(rows), SNAPSHOT, CALM, findings or [], **more)
+    return tell(Moment.of(rows), SNAPSHOT, findings or [], **more)
+
+
+def tell(moment: Moment, snapshot: Snapshot, findings: list[Finding], **more: Any) -> wire.Facts:
+    """The facts with what is wrong, as the pipeline tells them."""
+    causes = rank(findings, None)
+    known = facts.build(moment, snapshot, CALM, [cause.who for cause in causes if cause.who], **more)
+    return msgspec.structs.replace(known, findings=told.findings(causes, known))
 
 
 def pids(built: wire.Facts) -> list[tuple[str, int]]:
@@ -348,7 +356,7 @@ def test_these_processes_are_worth_mentioning(rows: list[dict[str, Any]], chosen
 
 def test_culprits_come_first_gravest_first_even_if_idle_or_dead() -> None:
     rows = table(proc(3, cpu=99), proc(4), proc(5, alive=False, state=b"X"), proc(6, cpu=50))
-    found = [finding(4, severity="low"), finding(5, severity="high"), finding(6, severity="low", ts_ns=NOW - 40 * S)]
+    found = [finding(4, severity="low"), finding(5, severity="high"), finding(6, severity="low", timestamp=EPOCH - 40)]
     built = build(rows, found)
     assert pids(built) == [("P1", 5), ("P2", 6), ("P3", 4), ("P4", 3)]
     assert [(f.id, f.process, f.severity) for f in built.findings] == [
@@ -370,6 +378,8 @@ def test_a_finding_is_told_with_its_class_beginning_and_evidence() -> None:
             since=EPOCH - 30,
             message="m",
             evidence={"a": 1.0, "b": 2.0},
+            resource="cpu",
+            score=0.446,
         ),
     )
     assert list(built.findings[0].evidence) == ["b", "a"]  # the first is what was held against the threshold
@@ -448,9 +458,7 @@ def test_the_findings_of_a_real_run_lead_to_their_process() -> None:
     history = History()
     for _ in range(12):
         history.add(w.step().snapshot())
-    built = facts.build(
-        Moment.of(w.rows()), w.snapshot(), CALM, w.engine.open_findings(w.now_ns), trends=history.trends()
-    )
+    built = tell(Moment.of(w.rows()), w.snapshot(), w.engine.open_findings(w.now_ns), trends=history.trends())
     assert [(f.cls, f.process) for f in built.findings] == [("cpu_spin", "P1")]
     assert pids(built) == [("P1", 301), ("P2", 300)]
     assert [(t.id, t.metric, t.direction) for t in built.trends] == [

@@ -25,6 +25,7 @@ Lookup = Callable[[int, int], tuple[str | None, Home]]
 #: By the end of a fact's name, the longest that fits first.
 _UNITS = (
     ("_bytes_per_s", "bytes per second"),
+    ("_mib_per_s", "MiB per second"),
     ("_per_min", "per minute"),
     ("_per_s", "per second"),
     ("_bytes", "bytes"),
@@ -33,6 +34,7 @@ _UNITS = (
     ("_pid", "pid"),
     ("_ms", "milliseconds"),
     ("_us", "microseconds"),
+    ("_s_ago", "seconds"),
     ("_s", "seconds"),
 )
 #: CPU of a process is percent of one core, unlike that of the host.

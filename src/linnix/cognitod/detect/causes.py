@@ -1,24 +1,29 @@
 """From what rules found to what is wrong, the most likely cause first.
 
 Owns the order. Refuses clocks and state: the same findings and facts give the same causes. Invariants: every finding
-is told by exactly one cause; a symptom stands below what explains it; nobody is named whom no rule found, however
-busy; what is not worth an alert (severity ``info``) stands below all that is.
+that is ranked is told by exactly one cause; a symptom stands below what explains it; nobody is named whom no rule
+found, however busy; what is not worth an alert (severity ``info``) stands below all that is.
 
 ``docs/findings.md`` goes through the steps with an example.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linnix.cognitod.detect.merging import Fault, merge
-from linnix.cognitod.detect.scene import Identity, Scene
+from linnix.cognitod.detect.scene import Scene
 from linnix.cognitod.detect.scores import BELOW_CAUSE, RESOURCE, SYMPTOM, score, victims
 from linnix.cognitod.detect.symptoms import explains
 from linnix.cognitod.model import Finding
+from linnix.cognitod.senses import Identity
+from linnix.insight.classes import SEVERITIES
 from linnix.insight.facts import Facts
 
+#: Findings that are ranked, the gravest: each is compared with each, and where there are more, a rule means everybody.
+MAX_RANKED = 64
 #: Victims told of one cause.
 MAX_VICTIMS = 8
 
@@ -71,10 +76,15 @@ def rank(findings: Sequence[Finding], known: Facts | None) -> tuple[Cause, ...]:
     them only what is said of the same process is related.
     """
     scene = Scene(known)
-    faults = merge(findings, scene)
+    faults = merge(heapq.nsmallest(MAX_RANKED, findings, key=_gravity), scene)
     scores = {fault.key: score(fault, scene) for fault in faults}
     causes = [_cause(fault, scores[fault.key], scene) for fault in faults]
     return tuple(sorted(_explained(faults, causes, scene), key=_order))
+
+
+def _gravity(finding: Finding) -> tuple[int, bool, int, str]:
+    """Gravest first; among equals those that name a process, then the oldest."""
+    return -SEVERITIES.index(finding.severity), finding.pid is None, finding.ts_ns, finding.key
 
 
 def _cause(fault: Fault, own: float, scene: Scene) -> Cause:

@@ -23,7 +23,6 @@ from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.tags import WINDOW_S
 from linnix.cognitod.events import UNKNOWN_FILES
 from linnix.cognitod.handles import Index, distinct
-from linnix.cognitod.model import Finding
 from linnix.cognitod.senses import Identity
 
 MAX_PROCESSES = 48
@@ -46,10 +45,10 @@ _KIB, _MIB = 1024, 1024 * 1024
 Values = NDArray[Any]
 
 
-def choose(moment: Moment, findings: Sequence[Finding]) -> list[int]:
-    """Places among the moment's rows, most relevant first. ``findings``: in their order."""
+def choose(moment: Moment, culprits: Sequence[Identity]) -> list[int]:
+    """Places among the moment's rows, most relevant first. ``culprits``: in their order."""
     ranked = [_highest(moment, values, floor) for values, floor in _measures(moment)] + _of_senses(moment)
-    told = _told(moment, findings)
+    told = _told(moment, culprits)
     standing_out = [*_parties(moment), *(places[0] for places in ranked if places)]
     first = [place for place in standing_out if place not in told]
     others = [places[rank] for rank in range(1, RANKS) for places in ranked if len(places) > rank]
@@ -64,11 +63,10 @@ def writers(moment: Moment) -> list[int]:
     return _highest(moment, moment.usage["write_bytes_per_s"], MIN_WRITER_BYTES_PER_S)
 
 
-def _told(moment: Moment, findings: Sequence[Finding]) -> list[int]:
+def _told(moment: Moment, culprits: Sequence[Identity]) -> list[int]:
     """Culprits, and who uses most CPU and memory or forks most."""
     rows = moment.rows
-    named = dict.fromkeys((f.pid, f.start_ns) for f in findings if f.pid is not None and f.start_ns is not None)
-    culprits = [place for who in named if (place := moment.at(who)) >= 0][:MAX_CULPRITS]
+    accused = [place for who in dict.fromkeys(culprits) if (place := moment.at(who)) >= 0][:MAX_CULPRITS]
     at = np.flatnonzero(rows["alive"])
     cpu, rss, forks, pid = (rows[name][at] for name in ("cpu_pct", "rss_bytes", "forks", "pid"))
     by_cpu, by_rss, by_pid = -cpu, -rss.astype(np.int64), pid
@@ -80,7 +78,7 @@ def _told(moment: Moment, findings: Sequence[Finding]) -> list[int]:
         ]
     )
     told: list[int] = at[_first(len(tops), distinct(tops), by_cpu, by_rss, by_pid)].tolist()
-    return culprits + [place for place in told if place not in culprits]
+    return accused + [place for place in told if place not in accused]
 
 
 def _first(count: int, at: Index, *keys: Values) -> Index:

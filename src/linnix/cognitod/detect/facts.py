@@ -16,14 +16,12 @@ from linnix.cognitod.detect import described
 from linnix.cognitod.detect.chosen import MIN_CPU_PCT, MIN_RSS_BYTES, choose, writers
 from linnix.cognitod.detect.described import Place
 from linnix.cognitod.detect.moment import Moment
-from linnix.cognitod.model import Activity, Finding, Home, Rows, Snapshot, text
+from linnix.cognitod.model import Activity, Home, Rows, Snapshot, text
 from linnix.cognitod.senses import Identity
 from linnix.cognitod.totals import NO_RATES, HostRates
 from linnix.insight import facts as wire
-from linnix.insight.classes import SEVERITIES
 
 TOP_GROUPS = 5
-MAX_FINDINGS = 16
 MAX_KILLS = 8
 #: A process whose memory changed by less than this over the trend window is steady, and not worth a trend.
 MIN_RSS_TREND_BYTES = 8 * 1024 * 1024
@@ -35,7 +33,7 @@ def build(
     moment: Moment,
     snapshot: Snapshot,
     activity: Activity,
-    findings: Sequence[Finding],
+    culprits: Sequence[Identity],
     own_pids: Collection[int] = (),
     *,
     rates: HostRates = NO_RATES,
@@ -44,13 +42,13 @@ def build(
     degraded: Sequence[str] = (),
     place: Place = lambda *_: Home(),
 ) -> wire.Facts:
-    """The facts of the moment of ``snapshot``. ``findings``: the open ones, or none yet.
+    """The facts of the moment of ``snapshot``, without findings: those are ``told``. ``culprits`` of findings are named
+    first, in their order.
 
     ``trends``: of the host, as ``history.History.trends`` gives them; those of processes are made here.
     """
     live = moment.rows.compress(moment.rows["alive"])
-    ordered = _distinct(findings)[:MAX_FINDINGS]
-    chosen = choose(moment, ordered)
+    chosen = choose(moment, culprits)
     processes = described.processes(moment, chosen, snapshot, own_pids, place)
     ids = {(process.pid, process.start_ns): process.id for process in processes}
     return wire.Facts(
@@ -75,7 +73,6 @@ def build(
         ),
         processes=processes,
         groups=_groups(live, ids),
-        findings=tuple(_finding(finding, number, ids) for number, finding in enumerate(ordered, 1)),
         blame=_blame(moment, ids),
         filesystems=_filesystems(moment, [processes[chosen.index(at)].id for at in writers(moment) if at in chosen]),
         oom_kills=_oom_kills(moment, ids),
@@ -83,19 +80,6 @@ def build(
         processes_total=len(live),
         degraded=tuple(degraded),
     )
-
-
-def _distinct(findings: Sequence[Finding]) -> list[Finding]:
-    """Gravest first, and of several rules that say the same of the same process only the gravest."""
-    told: dict[tuple[str, int | None, int | None], Finding] = {}
-    for finding in sorted(findings, key=_gravity):
-        told.setdefault((finding.cls, finding.pid, finding.start_ns), finding)
-    return list(told.values())
-
-
-def _gravity(finding: Finding) -> tuple[int, bool, int, str]:
-    """Gravest first; among equals those that name a process, then the oldest."""
-    return -SEVERITIES.index(finding.severity), finding.pid is None, finding.ts_ns, finding.key
 
 
 def _groups(live: Rows, ids: Ids) -> tuple[wire.Group, ...]:
@@ -124,22 +108,6 @@ def _groups(live: Rows, ids: Ids) -> tuple[wire.Group, ...]:
             members=tuple(sorted(members[at], key=lambda name: int(name[1:]))),
         )
         for number, at in enumerate((at for at in by_cpu if at in tops), 1)
-    )
-
-
-def _finding(finding: Finding, number: int, ids: Ids) -> wire.Finding:
-    who = None
-    if finding.pid is not None and finding.start_ns is not None:
-        who = ids.get((finding.pid, finding.start_ns))
-    return wire.Finding(
-        id=f"F{number}",
-        cls=finding.cls,
-        severity=finding.severity,
-        rule=finding.rule,
-        process=who,
-        since=finding.timestamp,
-        message=finding.message,
-        evidence=dict(finding.evidence),
     )
 
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from linnix.cognitod.detect.scene import Identity, Scene
+from linnix.cognitod.detect.scene import Scene
 from linnix.cognitod.model import Finding
+from linnix.cognitod.senses import Identity
 from linnix.insight.classes import SEVERITIES
 
 #: What says most comes first.
@@ -75,7 +77,7 @@ _EXECS_PER_FORK = 0.5
 _FILLS = 0.85
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fault:
     """What is wrong with one process, one tree, or the host as a whole: the finding that says most first."""
 
@@ -86,23 +88,23 @@ class Fault:
         """The finding that speaks for all of them."""
         return self.told[0]
 
-    @property
+    @cached_property
     def cls(self) -> str:
         """Its class."""
         return self.finding.cls
 
-    @property
+    @cached_property
     def who(self) -> Identity | None:
         """The culprit, None where it is the host as a whole."""
         return _who(self.finding)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Class and culprit: the same as long as the fault is."""
         who = self.who
         return f"{self.cls}:host" if who is None else f"{self.cls}:{who[0]}:{who[1]}"
 
-    @property
+    @cached_property
     def severity(self) -> str:
         """The gravest that was told."""
         return max((finding.severity for finding in self.told), key=SEVERITIES.index)
@@ -125,8 +127,11 @@ def merge(findings: Sequence[Finding], scene: Scene) -> list[Fault]:
     return [Fault(tuple(fault)) for fault in faults]
 
 
-def _order(finding: Finding, scene: Scene) -> tuple[float, int, int, str]:
-    return _place(finding, scene), -SEVERITIES.index(finding.severity), finding.ts_ns, finding.key
+def _order(finding: Finding, scene: Scene) -> tuple[float, int, int, int, str]:
+    """What says most, then the gravest, then the lowest of a tree: what is above it may be a wrapper."""
+    who = _who(finding)
+    depth = 0 if who is None else scene.depth(who)
+    return _place(finding, scene), -SEVERITIES.index(finding.severity), -depth, finding.ts_ns, finding.key
 
 
 def _place(finding: Finding, scene: Scene) -> float:
@@ -177,9 +182,9 @@ def _same(first: Finding, finding: Finding, scene: Scene) -> bool:
         return False
     if one is None or other is None:
         return one == other and first.cls == finding.cls
-    if one == other or (scene.akin(one, other) and scene.alike(one, other)):
+    if first.cls == finding.cls and scene.siblings(one, other):
         return True
-    return first.cls == finding.cls and scene.siblings(one, other)
+    return scene.akin(one, other) and (first.cls == finding.cls or one == other or scene.alike(one, other))
 
 
 def _who(finding: Finding) -> Identity | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linnix.cognitod.senses import Identity
 from linnix.insight.facts import Blame, Facts, OomKill, Process
-
-Identity = tuple[int, int]  # pid, start_ns
 
 #: init and kthreadd start everything: to descend from them says nothing.
 _STARTS_ALL = (0, 1, 2)
+#: States of proc(5) in which a process has ended.
+_ENDED = ("X", "Z")
 #: Facts name a few dozen processes; a chain of parents that is longer than that is a mistake.
 _MAX_DEPTH = 64
 
@@ -27,6 +28,10 @@ class Scene:
         self._by_pid = {process.pid: process for process in processes}
         self._by_identity = {identity(process): process for process in processes}
         self._by_id = {process.id: process for process in processes}
+        # Asked again and again for the same few processes.
+        self._lines: dict[Identity, tuple[Identity, ...]] = {}
+        self._waits: dict[Identity, list[tuple[Identity, Blame]]] = {}
+        self._measured = list(self._pairs())
 
     def process(self, who: Identity | None) -> Process | None:
         """What is known of this process."""
@@ -47,12 +52,16 @@ class Scene:
 
     def descends(self, who: Identity, above: Identity) -> bool:
         """Whether ``above`` is this process or one of its ancestors."""
-        at: Identity | None = who
-        for _ in range(_MAX_DEPTH):
-            if at is None or at == above:
-                break
-            at = self.parent(at)
-        return at == above
+        return who == above or above in self._line(who)
+
+    def depth(self, who: Identity) -> int:
+        """How many of its ancestors are known."""
+        return len(self._line(who))
+
+    def gone(self, who: Identity) -> bool:
+        """Whether it is known to have exited."""
+        process = self._by_identity.get(who)
+        return process is not None and process.state in _ENDED
 
     def akin(self, one: Identity, other: Identity) -> bool:
         """Whether one of them is the other or descends from it."""
@@ -81,12 +90,30 @@ class Scene:
         here, there = self.process(one), self.process(other)
         return here is not None and there is not None and here.cgroup is not None and here.cgroup == there.cgroup
 
-    def waits(self, offender: Identity) -> Iterator[tuple[Identity, Blame]]:
+    def waits(self, offender: Identity) -> list[tuple[Identity, Blame]]:
         """Who was measured to wait for this process or its descendants, and how much."""
+        if offender not in self._waits:
+            self._waits[offender] = [
+                (victim, pair) for victim, other, pair in self._measured if self.descends(other, offender)
+            ]
+        return self._waits[offender]
+
+    def _line(self, who: Identity) -> tuple[Identity, ...]:
+        """Its ancestors, the parent first."""
+        if who not in self._lines:
+            line: list[Identity] = []
+            at = self.parent(who)
+            while at is not None and len(line) < _MAX_DEPTH:
+                line.append(at)
+                at = self.parent(at)
+            self._lines[who] = tuple(line)
+        return self._lines[who]
+
+    def _pairs(self) -> Iterator[tuple[Identity, Identity, Blame]]:
         for pair in self.known.blame if self.known else ():
-            victim, other = self.identified(pair.victim), self.identified(pair.offender)
-            if pair.kind == "measured" and victim and other and self.descends(other, offender) and victim != other:
-                yield victim, pair
+            victim, offender = self.identified(pair.victim), self.identified(pair.offender)
+            if pair.kind == "measured" and victim and offender and victim != offender:
+                yield victim, offender, pair
 
     def kill(self, victim: Identity | None) -> OomKill | None:
         """The latest kill for memory that hit this process."""

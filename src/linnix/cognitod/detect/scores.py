@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 
 from linnix.cognitod.detect.merging import Fault
-from linnix.cognitod.detect.scene import Identity, Scene
+from linnix.cognitod.detect.scene import Scene
+from linnix.cognitod.senses import Identity
 from linnix.insight.facts import Facts, Process
 
 SEVERITY = {"info": 0.25, "low": 0.5, "medium": 0.75, "high": 1.0}
@@ -21,7 +22,7 @@ SEVERITY = {"info": 0.25, "low": 0.5, "medium": 0.75, "high": 1.0}
 AT_THRESHOLD, SURE_AT = 0.7, 4.0
 #: What no number vouches for.
 WITHOUT_THRESHOLD = 0.85
-#: Nobody can be stopped.
+#: Nobody is named, or nobody can be stopped any more.
 NAMELESS = 0.6
 #: Somebody is held to make others wait, but nobody was measured to wait for him.
 INFERRED = 0.9
@@ -84,7 +85,7 @@ def victims(fault: Fault, scene: Scene) -> tuple[Identity, ...]:
 
 def _confidence(fault: Fault, scene: Scene) -> float:
     confidence = _beyond(fault)
-    if fault.who is None:
+    if fault.who is None or scene.gone(fault.who):
         return confidence * NAMELESS
     if fault.cls in _BY_WAITING and not victims(fault, scene):
         return confidence * INFERRED

@@ -8,7 +8,8 @@ follow from each other in one direction only, so that no fault is its own cause.
 from __future__ import annotations
 
 from linnix.cognitod.detect.merging import Fault
-from linnix.cognitod.detect.scene import Identity, Scene
+from linnix.cognitod.detect.scene import Scene
+from linnix.cognitod.senses import Identity
 
 #: What a fault of this class can bring about. A fault of a process besides accounts for the same said of the host.
 EXPLAINS: dict[str, tuple[str, ...]] = {

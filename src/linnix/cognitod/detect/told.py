@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from linnix.cognitod.detect.causes import Cause
-from linnix.cognitod.detect.scene import Identity, identity
+from linnix.cognitod.detect.scene import identity
+from linnix.cognitod.senses import Identity
 from linnix.insight import facts as wire
 
 MAX_FINDINGS = 16
