@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from recorded_make import BEGIN_NS, BOOT_NS, EPOCH, WINDOW_S, S, facts, process, storm
 
 from linnix.cognitod.detect import replay
 from linnix.cognitod.detect.recorded import Recorded, unreplayable
@@ -15,6 +14,7 @@ from linnix.cognitod.detect.rules import defaults, parse
 from linnix.cognitod.events import Array, Kind
 from linnix.cognitod.model import Home
 from linnix.insight.facts import Finding, decode, encode
+from support.recordings import BEGIN_NS, BOOT_NS, EPOCH, WINDOW_S, S, facts, process, storm
 
 BURSTS = {"cron": [1] * 40, "spawner": [0] * 10 + [100] * 5 + [3] * 5 + [40, 0] * 10}
 
