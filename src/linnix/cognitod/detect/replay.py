@@ -52,26 +52,24 @@ def judged(bodies: Iterable[bytes], rules: Sequence[Rule]) -> Iterator[tuple[wir
         wanted = dict.fromkeys((f.pid, f.start_ns) for f in findings if f.pid is not None and f.start_ns is not None)
         gone = [named[who] for who in wanted if who not in told and who in named]
         gone = [msgspec.structs.replace(each, id=f"P{number}") for number, each in enumerate(gone, len(told) + 1)]
-        processes = (*known.processes, *gone)
-        ids = {(each.pid, each.start_ns): each.id for each in processes}
-        named = {(each.pid, each.start_ns): each for each in processes}
-        ranked = tuple(
-            _told(finding, number, ids) for number, finding in enumerate(_distinct(findings)[:MAX_FINDINGS], 1)
+        known = msgspec.structs.replace(known, processes=(*known.processes, *gone))
+        named = {(each.pid, each.start_ns): each for each in known.processes}
+        ranked = _ranked(findings, known)
+        yield msgspec.structs.replace(known, findings=ranked), ranked
+
+
+def _ranked(findings: Sequence[Finding], known: wire.Facts) -> tuple[wire.Finding, ...]:
+    ids = {(each.pid, each.start_ns): each.id for each in known.processes}
+    return tuple(
+        wire.Finding(
+            id=f"F{number}",
+            cls=finding.cls,
+            severity=finding.severity,
+            rule=finding.rule,
+            process=ids.get((finding.pid or 0, finding.start_ns or 0)),
+            since=finding.timestamp,
+            message=finding.message,
+            evidence=dict(finding.evidence),
         )
-        yield msgspec.structs.replace(known, processes=processes, findings=ranked), ranked
-
-
-def _told(finding: Finding, number: int, ids: Mapping[Identity, str]) -> wire.Finding:
-    who = None
-    if finding.pid is not None and finding.start_ns is not None:
-        who = ids.get((finding.pid, finding.start_ns))
-    return wire.Finding(
-        id=f"F{number}",
-        cls=finding.cls,
-        severity=finding.severity,
-        rule=finding.rule,
-        process=who,
-        since=finding.timestamp,
-        message=finding.message,
-        evidence=dict(finding.evidence),
+        for number, finding in enumerate(_distinct(findings)[:MAX_FINDINGS], 1)
     )
