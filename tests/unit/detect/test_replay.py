@@ -98,30 +98,32 @@ def test_forks_that_no_parent_was_told_of_are_of_nobody() -> None:
 
 
 def test_the_gravest_finding_comes_first_with_its_evidence_and_the_id_of_its_culprit() -> None:
-    *_, (known, findings) = replay.judged(storm({"spawner": [0] * 10 + [100] * 8}, runs=False), parse(COUNTING))
+    hog = "- {name: hog, detector: cpu_pct, threshold: 80, duration: 0, severity: low}"
+    bodies = storm({"spawner": [0] * 10 + [100] * 8}, runs=False)
+    last = decode(bodies[-1])
+    busy = msgspec.structs.replace(last, processes=(*last.processes, process(3, 400, "hog", cpu_pct=99.0)))
+    *_, (known, findings) = replay.judged([*bodies[:-1], encode(busy)], parse(COUNTING + hog))
 
     assert findings == known.findings
-    assert [(each.id, each.rule, each.severity) for each in findings] == [
-        ("F1", "per_second", "high"),
-        ("F2", "tree", "low"),
-    ]
-    assert findings[0] == Finding(
-        id="F1",
-        cls="fork_storm",
-        severity="high",
-        rule="per_second",
-        process="P2",
-        since=EPOCH + 11,
-        message="300 forks in 3 s (100/s), 100 % by pid 200 and its descendants",
-        evidence={
-            "forks": 300.0,
-            "forks_per_s": 100.0,
-            "exec_pct": 0.0,
-            "window_s": 3.0,
-            "threshold": 180.0,
-            "share_pct": 100.0,
-        },
+    first, *_, second = findings
+    assert (second.rule, second.severity, second.process) == ("hog", "low", "P3")
+    assert (first.id, first.cls, first.severity, first.rule, first.process, first.since) == (
+        "F1",
+        "fork_storm",
+        "high",
+        "per_second",
+        "P2",
+        EPOCH + 11,
     )
+    assert first.message == "300 forks in 3 s (100/s), 100 % by pid 200 and its descendants"
+    assert first.evidence == {
+        "forks": 300.0,
+        "forks_per_s": 100.0,
+        "exec_pct": 0.0,
+        "window_s": 3.0,
+        "threshold": 180.0,
+        "share_pct": 100.0,
+    }
 
 
 def seconds(*moments: dict[str, Any]) -> list[bytes]:

@@ -48,10 +48,10 @@ def judged(bodies: Iterable[bytes], rules: Sequence[Rule]) -> Iterator[tuple[wir
     """
     named: dict[Identity, wire.Process] = {}
     for known, findings in found(bodies, rules):
-        told = {(each.pid, each.start_ns): each for each in known.processes}
+        there = {(each.pid, each.start_ns): each for each in known.processes}
         wanted = dict.fromkeys((f.pid, f.start_ns) for f in findings if f.pid is not None and f.start_ns is not None)
-        gone = [named[who] for who in wanted if who not in told and who in named]
-        gone = [msgspec.structs.replace(each, id=f"P{number}") for number, each in enumerate(gone, len(told) + 1)]
+        gone = [named[who] for who in wanted if who not in there and who in named]
+        gone = [msgspec.structs.replace(each, id=f"P{number}") for number, each in enumerate(gone, len(there) + 1)]
         known = msgspec.structs.replace(known, processes=(*known.processes, *gone))
         named = {(each.pid, each.start_ns): each for each in known.processes}
         ranked = _ranked(findings, known)
