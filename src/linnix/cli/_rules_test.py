@@ -8,7 +8,7 @@ process is cleaned before it reaches a terminal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,7 @@ from linnix.cli._errors import CommandError
 from linnix.cognitod.detect import replay
 from linnix.cognitod.detect.recorded import unreplayable
 from linnix.cognitod.detect.rules import Rule
-from linnix.faultlab.recording import read_facts
+from linnix.faultlab.recording import FactsLine
 from linnix.insight.render import clean
 from linnix.reasoner.output import fit, width_of
 
@@ -36,6 +36,13 @@ class Whom(NamedTuple):
     pid: int
     start_ns: int
     comm: str
+
+
+class Recording(NamedTuple):
+    """One run, wherever it lies; ``read`` gives the bytes of one of its files."""
+
+    name: str
+    read: Callable[[str], bytes]
 
 
 class _Span(msgspec.Struct):
@@ -114,28 +121,30 @@ class Sum:
         return sum((fired.whom for _, fired in self.fired), Counter[Whom]())
 
 
-def folders(place: Path) -> list[Path]:
-    """The runs in a folder, or the one that it is. Raises ``CommandError`` for none."""
+def recordings(place: Path) -> Iterator[Recording]:
+    """The runs in a folder, or the one that it is, by name. Raises ``CommandError`` for none."""
     found = sorted(each.parent for each in place.rglob("truth.json") if not each.parent.name.endswith(".part"))
     if not found:
         raise CommandError(f"{place}: no recorded runs", "Record some: linnix faultlab run FILE_OR_DIR --out DIR")
-    return found
+    for folder in found:
+        yield Recording(folder.name, lambda name, folder=folder: (folder / name).read_bytes())  # type: ignore[misc]
 
 
-def carry_out(runs: Sequence[Path], rules: Sequence[Rule]) -> Iterator[Run]:
+def carry_out(runs: Iterable[Recording], rules: Sequence[Rule]) -> Iterator[Run]:
     """Judge each of these runs. Raises ``CommandError`` for one that cannot be read."""
-    for folder in runs:
+    for recording in runs:
         try:
-            yield _judge(folder, rules)
+            yield _judge(recording, rules)
         except (OSError, msgspec.MsgspecError) as error:
-            raise CommandError(f"{folder}: not a run that can be judged: {error}") from error
+            raise CommandError(f"{recording.name}: not a run that can be judged: {error}") from error
 
 
-def _judge(folder: Path, rules: Sequence[Rule]) -> Run:
-    truth = msgspec.json.decode((folder / "truth.json").read_bytes(), type=_Truth)
-    run = Run(folder.name, truth.cls, guilty=truth.guilty() if truth.cls != "normal" else set())
+def _judge(recording: Recording, rules: Sequence[Rule]) -> Run:
+    truth = msgspec.json.decode(recording.read("truth.json"), type=_Truth)
+    run = Run(recording.name, truth.cls, guilty=truth.guilty() if truth.cls != "normal" else set())
     began = truth.phases["injection"].start if "injection" in truth.phases else 0.0
-    bodies = (bytes(line.facts) for line in read_facts(folder) if line.status == 200)
+    lines = (msgspec.json.decode(line, type=FactsLine) for line in recording.read("facts.jsonl").splitlines())
+    bodies = (bytes(line.facts) for line in lines if line.status == 200)
     for facts, findings in replay.found(bodies, rules):
         run.ticks += 1
         after_s = round(facts.timestamp - began, 1)

@@ -101,7 +101,7 @@ def test(
         else:
             print(*_wrong(problems, looked_at), sep="\n")
         raise typer.Exit(ExitCode.FAILED)
-    judged = list(_rules_test.carry_out(_rules_test.folders(runs), loaded.rules))
+    judged = list(_rules_test.carry_out(_rules_test.recordings(runs), loaded.rules))
     found = _rules_test.sums(judged, loaded.rules)
     if as_json:
         head = {"valid": True, "files": list(loaded.files), "problems": []}
