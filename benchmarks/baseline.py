@@ -2,7 +2,7 @@
 
 ``python benchmarks/baseline.py`` makes days of noise of several shapes, from a seed, and counts how often a series
 becomes unusual: false alarms a day and series, on the first day and after it. ``--recorded FILE`` does the same with
-series that were recorded (``tests/fixtures/host-at-work.json.gz``: this host at work). ``--record URL`` adds to the file
+series that were recorded (``tests/fixtures/host-at-work.json.gz``: a host at work). ``--record URL`` adds to the file
 one value a second of each series of a daemon's ``/facts``, until it is interrupted.
 """
 
