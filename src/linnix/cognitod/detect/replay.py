@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from linnix.cognitod.detect import told
+from linnix.cognitod.detect.causes import rank
 from linnix.cognitod.detect.engine import Engine
-from linnix.cognitod.detect.facts import MAX_FINDINGS, _distinct
 from linnix.cognitod.detect.recorded import Identity, Recorded
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.model import Finding, Home
@@ -42,7 +43,8 @@ def found(bodies: Iterable[bytes], rules: Sequence[Rule]) -> Iterator[tuple[wire
 
 
 def judged(bodies: Iterable[bytes], rules: Sequence[Rule]) -> Iterator[tuple[wire.Facts, tuple[wire.Finding, ...]]]:
-    """For each body what ``GET /facts`` would have told under these rules: the facts, and its findings in their order.
+    """For each body what ``GET /facts`` would have told under these rules: the facts, and what is wrong, the
+    most likely cause first.
 
     A culprit that the recording no longer tells of is added as it was told last. Raises as ``found`` does.
     """
@@ -54,22 +56,5 @@ def judged(bodies: Iterable[bytes], rules: Sequence[Rule]) -> Iterator[tuple[wir
         gone = [msgspec.structs.replace(each, id=f"P{number}") for number, each in enumerate(gone, len(there) + 1)]
         known = msgspec.structs.replace(known, processes=(*known.processes, *gone))
         named = {(each.pid, each.start_ns): each for each in known.processes}
-        ranked = _ranked(findings, known)
+        ranked = told.findings(rank(findings, known), known)
         yield msgspec.structs.replace(known, findings=ranked), ranked
-
-
-def _ranked(findings: Sequence[Finding], known: wire.Facts) -> tuple[wire.Finding, ...]:
-    ids = {(each.pid, each.start_ns): each.id for each in known.processes}
-    return tuple(
-        wire.Finding(
-            id=f"F{number}",
-            cls=finding.cls,
-            severity=finding.severity,
-            rule=finding.rule,
-            process=ids.get((finding.pid or 0, finding.start_ns or 0)),
-            since=finding.timestamp,
-            message=finding.message,
-            evidence=dict(finding.evidence),
-        )
-        for number, finding in enumerate(_distinct(findings)[:MAX_FINDINGS], 1)
-    )
