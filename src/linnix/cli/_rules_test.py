@@ -8,9 +8,8 @@ process is cleaned before it reaches a terminal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from linnix.cli._errors import CommandError
 from linnix.cognitod.detect import replay
 from linnix.cognitod.detect.recorded import unreplayable
 from linnix.cognitod.detect.rules import Rule
+from linnix.faultlab.dataset import Run as Recording
 from linnix.faultlab.recording import FactsLine
 from linnix.insight.render import clean
 from linnix.reasoner.output import fit, width_of
@@ -36,13 +36,6 @@ class Whom(NamedTuple):
     pid: int
     start_ns: int
     comm: str
-
-
-class Recording(NamedTuple):
-    """One run, wherever it lies; ``read`` gives the bytes of one of its files."""
-
-    name: str
-    read: Callable[[str], bytes]
 
 
 class _Span(msgspec.Struct):
@@ -119,15 +112,6 @@ class Sum:
     def whom(self) -> Counter[Whom]:
         """Everybody it named, and in how many ticks."""
         return sum((fired.whom for _, fired in self.fired), Counter[Whom]())
-
-
-def recordings(place: Path) -> Iterator[Recording]:
-    """The runs in a folder, or the one that it is, by name. Raises ``CommandError`` for none."""
-    found = sorted(each.parent for each in place.rglob("truth.json") if not each.parent.name.endswith(".part"))
-    if not found:
-        raise CommandError(f"{place}: no recorded runs", "Record some: linnix faultlab run FILE_OR_DIR --out DIR")
-    for folder in found:
-        yield Recording(folder.name, lambda name, folder=folder: (folder / name).read_bytes())  # type: ignore[misc]
 
 
 def carry_out(runs: Iterable[Recording], rules: Sequence[Rule]) -> Iterator[Run]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linnix.cli._errors import CommandError, ExitCode
+from linnix.cli._lab_errors import told
+from linnix.cli._lab_grade import Why
 
 if TYPE_CHECKING:
     from linnix.cognitod.detect.rules import Loaded, Problem, Rule
@@ -69,7 +71,9 @@ def check(
 
 @app.command("test")
 def test(
-    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Recorded runs of `linnix faultlab run`.")],
+    runs: Annotated[
+        Path, typer.Option("--runs", metavar="PATH", help="A folder of recordings or of archives, or one archive.")
+    ],
     files: Annotated[
         list[Path] | None,
         typer.Argument(metavar="FILE", help="Rule files, as for `check`; none: what the daemon uses."),
@@ -78,6 +82,7 @@ def test(
         bool, typer.Option("--override", "-o", help="FILE changes the rules in use, as a file of rules.d does.")
     ] = False,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="cognitod's configuration.")] = None,
+    why: Why = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR and a pipe do the same.")] = False,
 ) -> None:
@@ -93,6 +98,7 @@ def test(
     Examples: linnix rules test rules.yaml --runs runs · linnix rules test --runs runs --json
     """
     from linnix.cli import _rules_test
+    from linnix.faultlab import dataset
 
     loaded, looked_at, problems = _load(files or [], override, config)
     if problems:
@@ -101,7 +107,8 @@ def test(
         else:
             print(*_wrong(problems, looked_at), sep="\n")
         raise typer.Exit(ExitCode.FAILED)
-    judged = list(_rules_test.carry_out(_rules_test.recordings(runs), loaded.rules))
+    with told():
+        judged = list(_rules_test.carry_out(dataset.read(runs, why=why), loaded.rules))
     found = _rules_test.sums(judged, loaded.rules)
     if as_json:
         head = {"valid": True, "files": list(loaded.files), "problems": []}

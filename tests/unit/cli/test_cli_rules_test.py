@@ -122,7 +122,7 @@ def test_programs_get_every_run(rules: Path, runs: Path) -> None:
 
 def test_of_two_faults_either_is_a_hit(rules: Path, tmp_path: Path) -> None:
     record(tmp_path / "both", storm(STORM, runs=False), "mem_leak", {"leak": CRON, "loop": SPAWNER})
-    told = json.loads(try_out(rules, "--runs", tmp_path / "both", "--json").stdout)
+    told = json.loads(try_out(rules, "--runs", tmp_path, "--json").stdout)
 
     assert (told["rules"][0]["hits"], told["rules"][0]["others"]) == (1, 0)
 
@@ -158,9 +158,9 @@ def test_without_a_file_the_rules_in_use_are_tried(tmp_path: Path, runs: Path) -
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda run: (run / "truth.json").write_text("{}"), "not a run that can be judged: Object missing"),
-        (lambda run: (run / "facts.jsonl").unlink(), "not a run that can be judged: [Errno 2]"),
-        (lambda run: (run / "facts.jsonl").write_text("{"), "not a run that can be judged: Input data was truncated"),
+        (lambda run: (run / "truth.json").write_text("{}"), "loop-1: not a run that can be judged: Object missing"),
+        (lambda run: (run / "facts.jsonl").unlink(), "loop-1/facts.jsonl: "),
+        (lambda run: (run / "facts.jsonl").write_text("{"), "loop-1: not a run that can be judged: Input data was"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_a_failure_and_no_traceback(
@@ -170,14 +170,14 @@ def test_a_run_that_cannot_be_read_is_a_failure_and_no_traceback(
     done = try_out(rules, "--runs", runs)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: loop-1: {said}")
+    assert done.stderr.startswith("error: ") and said in done.stderr
 
 
 def test_a_folder_without_runs_is_a_failure_and_no_folder_a_usage_error(rules: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     none, missing = try_out(rules, "--runs", tmp_path / "empty"), try_out(rules)
 
-    assert (none.returncode, none.stderr.splitlines()[0]) == (1, f"error: {tmp_path}/empty: no recorded runs")
+    assert (none.returncode, none.stderr.partition(" (")[0]) == (1, f"error: {tmp_path}/empty: no run")
     assert missing.returncode == 2
 
 
