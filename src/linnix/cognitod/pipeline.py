@@ -21,6 +21,7 @@ import numpy as np
 from linnix.cognitod import records
 from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags, told
+from linnix.cognitod.detect.baseline import Baseline
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.rules import Rule
@@ -93,6 +94,7 @@ class Pipeline:
         self.started_ns = clock()
         self.snapshot: Snapshot | None = None  # until the first sample is there
         self.trends = Trends()
+        self._baseline = Baseline()
         self.activity = Activity()
         self.history = History()
         self.events_total = 0
@@ -231,6 +233,9 @@ class Pipeline:
             place=self.place,
         )
         known = self._tell(())
+        unusual = self._baseline.observe(known)
+        self._tell = partial(self._tell, unusual=unusual)
+        known = msgspec.structs.replace(known, unusual=unusual)
         for hear in self._on_known:
             hear(known)
         return known

@@ -45,8 +45,14 @@ class Story:
         )
         self.subscription = self.hub.subscribe(Filter(alerts=True))
 
-    def sample(self, *rows: np.ndarray, texts: np.ndarray = NO_TEXTS) -> None:
-        snapshot = Snapshot(timestamp=1000.0 + self.now_ns / SECOND, ts_ns=self.now_ns, mem_total_bytes=MEMORY, cores=4)
+    def sample(self, *rows: np.ndarray, texts: np.ndarray = NO_TEXTS, cpu_pct: float = 0.0) -> None:
+        snapshot = Snapshot(
+            timestamp=1000.0 + self.now_ns / SECOND,
+            ts_ns=self.now_ns,
+            mem_total_bytes=MEMORY,
+            cores=4,
+            cpu_pct=cpu_pct,
+        )
         self.pipeline.on_sample(Sample(np.concatenate(rows), snapshot, 0, texts))
 
     def batch(self, *events: np.ndarray, texts: np.ndarray = NO_TEXTS) -> None:
@@ -203,3 +209,17 @@ def test_history_keeps_everyones_last_events_through_one_parents_storm() -> None
     assert np.count_nonzero(kept.events["ppid"] == 2) == 20
     assert (np.diff(kept.seq.astype(int)) > 0).all()
     assert kept.seq[-1] == 2020
+
+
+def test_facts_tell_what_is_far_from_usual_here() -> None:
+    story = Story()
+    for _ in range(1280):
+        story.now_ns += SECOND
+        story.sample(process(1, 1), cpu_pct=20.0)
+    assert story.pipeline.facts().unusual == ()
+
+    for _ in range(20):
+        story.now_ns += SECOND
+        story.sample(process(1, 1), cpu_pct=95.0)
+    (unusual,) = story.pipeline.facts().unusual
+    assert (unusual.id, unusual.series, unusual.value) == ("U1", "cpu_pct", 95.0)

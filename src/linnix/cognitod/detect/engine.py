@@ -22,6 +22,7 @@ from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.scope import HomeOf
+from linnix.cognitod.detect.unusual import FarFromUsual
 from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies, identities
 from linnix.cognitod.detect.view import NS, Detector, Held, Hit, View
 from linnix.cognitod.events import EXEC_TEXT, Array
@@ -206,6 +207,8 @@ def build(params: known.Params) -> Detector:
             return Zombies(params)
         case known.SystemPsiCpu() | known.SystemPsiMemory() | known.SystemPsiIo():
             return Pressure(params)
+        case known.Unusual():
+            return FarFromUsual(params)
         case _:
             raise TypeError(f"no detector for {type(params).__name__}")
 

@@ -38,6 +38,7 @@ def build(
     *,
     rates: HostRates = NO_RATES,
     trends: Sequence[wire.Trend] = (),
+    unusual: Sequence[wire.Unusual] = (),
     lost_events: int = 0,
     degraded: Sequence[str] = (),
     place: Place = lambda *_: Home(),
@@ -77,6 +78,7 @@ def build(
         filesystems=_filesystems(moment, [processes[chosen.index(at)].id for at in writers(moment) if at in chosen]),
         oom_kills=_oom_kills(moment, ids),
         trends=_trends(trends, moment.rows.take(np.array(chosen, np.intp)), ids),
+        unusual=tuple(unusual),
         processes_total=len(live),
         degraded=tuple(degraded),
     )

@@ -152,6 +152,12 @@ class SystemPsiIo(Params, frozen=True, kw_only=True, tag="system_psi_io"):
     duration: Seconds
 
 
+class Unusual(Params, frozen=True, kw_only=True, tag="unusual"):
+    """A series of the host is at least ``spreads`` spreads above its median here: see ``baseline``. Ours."""
+
+    spreads: Annotated[float, msgspec.Meta(ge=6)] = 6.0
+
+
 _ALL: tuple[type[Params], ...] = (
     ForksPerSec,
     ForkBurst,
@@ -167,6 +173,7 @@ _ALL: tuple[type[Params], ...] = (
     SystemPsiCpu,
     SystemPsiMemory,
     SystemPsiIo,
+    Unusual,
 )
 
 #: Every detector a rule can name.

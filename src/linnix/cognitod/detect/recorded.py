@@ -1,0 +1,268 @@
+"""From recorded facts to what the engine takes: rows, a snapshot, activity, and events as they may have been.
+
+Owns what is made up and how. Refuses what facts do not tell: programs' names in events, exit codes, lifetimes but
+"younger than a second"; ``unreplayable`` names the rules that need them. Invariant: made-up
+events sum up to what the facts counted, as closely as whole numbers can.
+
+Facts hold sums over sliding windows, of the host and of parents. Each tick gets as many events as are missing from its
+window beside those of the ticks before, spread evenly over the time since the last tick: so sums agree at every tick
+unless a sum falls faster than events leave the window, which happens when they were not spread evenly. What the host
+counted and no parent that was told did has parent 0, which is nobody. Sums over trees, and dead children that nobody
+reaps, lack the processes that were not told.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import sub
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.detect import params as known
+from linnix.cognitod.detect.rules import Rule
+from linnix.cognitod.detect.tags import SHORT_NS, WINDOW_S
+from linnix.cognitod.detect.view import NS
+from linnix.cognitod.events import EVENT, Array, Kind
+from linnix.cognitod.model import ROW, TAG_NAMES, Activity, Home, Rows, Snapshot
+from linnix.insight.facts import Facts, Process
+
+Identity = tuple[int, int]
+
+#: Made-up processes have pids beyond the largest that a kernel gives (2^22), so that they are never taken for others.
+_FIRST_PID = 1 << 30
+#: Of one kind and parent in one tick: more is a recording that is wrong.
+_MAX_EVENTS = 100_000
+#: Dead children made up in one tick.
+_MAX_ZOMBIES = 10_000
+#: A made-up short job lived for so long: half of the longest that its count allows.
+_JOB_NS = SHORT_NS // 2
+_NOBODY: Identity = (0, 0)
+_TAG_BITS = {name: bit for bit, name in TAG_NAMES.items()}
+
+
+def unreplayable(rules: Sequence[Rule]) -> dict[str, str]:
+    """Rules that recorded facts cannot decide, by name, and why."""
+    found = {}
+    for rule in rules:
+        match rule.params:
+            case known.ExecRate():
+                found[rule.name] = "exec_rate: facts do not tell which programs were run"
+            case known.ShortJobFlood(max_exec_duration_ms=limit_ms) if limit_ms != SHORT_NS / 1e6:
+                found[rule.name] = f"short_job_flood: facts count lives below 1000 ms, not below {limit_ms:g} ms"
+            case _:
+                pass
+    return found
+
+
+class _Batch(NamedTuple):
+    """Events that were spread over a time."""
+
+    begin_ns: int
+    end_ns: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tick, as ``Engine.observe`` takes it."""
+
+    events: Array  # dtype EVENT, in order of time
+    rows: Rows  # dtype ROW
+    snapshot: Snapshot
+    activity: Activity
+    homes: Mapping[Identity, Home]
+
+
+class _Counted:
+    """Made-up events of one kind: by parent, what of them is still in a window."""
+
+    def __init__(self) -> None:
+        self._made: dict[Identity, deque[_Batch]] = {}
+
+    def due(
+        self, told: Mapping[Identity, float], whole: float, whole_s: float, begin_ns: int, now_ns: int
+    ) -> dict[Identity, int]:
+        """How many are missing since ``begin_ns``. ``told``: what each parent did in ``WINDOW_S``; ``whole``: what all
+        did in ``whole_s`` seconds.
+        """
+        oldest_ns = now_ns - round(max(WINDOW_S, whole_s) * NS)
+        for who, batches in list(self._made.items()):
+            while batches and batches[0].end_ns <= oldest_ns:
+                batches.popleft()
+            if not batches:
+                del self._made[who]
+        due: dict[Identity, int] = {}
+        for who, wanted in told.items():
+            missing = round(wanted) - _inside(self._made.get(who, ()), now_ns - round(WINDOW_S * NS))
+            self._add(due, who, missing, begin_ns, now_ns)
+        made = sum(_inside(batches, now_ns - round(whole_s * NS)) for batches in self._made.values())
+        self._add(due, _NOBODY, round(whole) - made, begin_ns, now_ns)
+        return due
+
+    def _add(self, due: dict[Identity, int], who: Identity, missing: int, begin_ns: int, now_ns: int) -> None:
+        if missing > 0:
+            due[who] = min(missing, _MAX_EVENTS)
+            self._made.setdefault(who, deque()).append(_Batch(begin_ns, now_ns, due[who]))
+
+
+class Recorded:
+    """Ticks of one recording, in their order."""
+
+    def __init__(self) -> None:
+        self._forks, self._jobs, self._execs = _Counted(), _Counted(), _Counted()
+        self._last_ns: int | None = None
+        self._boot_offset_ns = 0
+        self._next_pid = _FIRST_PID
+
+    def step(self, facts: Facts) -> Step:
+        """What the engine would have been given for this tick, as far as the facts tell."""
+        if self._last_ns is None:
+            self._boot_offset_ns = max(round(facts.host.uptime_s * NS) - facts.ts_ns, 0)
+        events = self._events(facts)
+        self._last_ns = facts.ts_ns
+        homes = {(each.pid, each.start_ns): _home(each) for each in facts.processes}
+        return Step(events, _rows(facts), _snapshot(facts), _activity(facts), homes)
+
+    def _events(self, facts: Facts) -> Array:
+        all_, now_ns = facts.activity, facts.ts_ns
+        span = (all_.window_s, now_ns - round(all_.window_s * NS) if self._last_ns is None else self._last_ns, now_ns)
+        who = [(each.pid, each.start_ns) for each in facts.processes]
+        forks = [each.forks_per_s * WINDOW_S for each in facts.processes]
+        execs = [each.child_execs_per_s * WINDOW_S for each in facts.processes]
+        short = [each.short_jobs_per_s * WINDOW_S for each in facts.processes]
+        # Who was born, ran a program and ended within a second: at most so many.
+        jobs = list(map(min, short, execs))
+        all_execs = all_.execs_per_s * all_.window_s
+        all_jobs = sum(jobs) + max(min(all_.short_jobs_per_s * all_.window_s - sum(short), all_execs - sum(execs)), 0)
+        made = [np.zeros(0, EVENT)]
+        due = self._forks.due(dict(zip(who, forks, strict=True)), all_.forks_per_s * all_.window_s, *span)
+        made += [self._made(Kind.FORK, parent, _spread(*span[1:], number)) for parent, number in due.items()]
+        due = self._jobs.due(dict(zip(who, jobs, strict=True)), all_jobs, *span)
+        for parent, number in due.items():
+            run = self._made(Kind.EXEC, parent, _spread(*span[1:], number))
+            run["start_ns"] -= np.uint64(_JOB_NS)
+            ended = run.copy()
+            ended["kind"] = Kind.EXIT
+            made += [run, ended]
+        lasting = dict(zip(who, map(sub, execs, jobs), strict=True))
+        due = self._execs.due(lasting, all_execs - all_jobs, *span)
+        made += [self._made(Kind.EXEC, parent, _spread(*span[1:], number)) for parent, number in due.items()]
+        events = np.concatenate(made)
+        ordered: Array = events.take(np.argsort(events["ts_ns"], kind="stable"))
+        return ordered
+
+    def _made(self, kind: Kind, parent: Identity, times: NDArray[np.int64]) -> Array:
+        events = np.zeros(len(times), EVENT)
+        events["kind"], events["ts_ns"] = kind, times
+        events["ppid"], events["parent_start_ns"] = parent
+        events["pid"] = np.arange(self._next_pid, self._next_pid + len(times))
+        events["start_ns"] = times + self._boot_offset_ns
+        self._next_pid = _FIRST_PID + (self._next_pid - _FIRST_PID + len(times)) % _FIRST_PID
+        return events
+
+
+def _rows(facts: Facts) -> Rows:
+    starts: dict[int, int] = {each.pid: each.start_ns for each in facts.processes}
+    dead = [each for each in facts.processes for _ in range(each.zombies)][:_MAX_ZOMBIES]
+    rows = np.zeros(len(facts.processes) + len(dead), ROW)
+    for at, each in enumerate(facts.processes):
+        parent_start_ns = starts.get(each.ppid, 0)
+        for name, value in {
+            "pid": each.pid,
+            "ppid": each.ppid,
+            "start_ns": each.start_ns,
+            "parent_start_ns": parent_start_ns if parent_start_ns <= each.start_ns else 0,
+            "first_ns": max(facts.ts_ns - round(each.age_s * NS), 0),
+            "last_ts_ns": facts.ts_ns,
+            "comm": each.comm.encode(),
+            "uid": each.uid,
+            "cpu_pct": each.cpu_pct,
+            "mem_pct": each.mem_pct,
+            "rss_bytes": each.rss_bytes,
+            "max_rss_bytes": each.rss_bytes,
+            "rss_growth_bytes": each.rss_delta_bytes,
+            "threads": each.threads,
+            "forks": round(each.forks_per_s * WINDOW_S),
+            "short_children": round(each.short_jobs_per_s * WINDOW_S),
+            # A dead child is counted with its parent, below.
+            "state": b"X" if each.state == "Z" else each.state.encode(),
+            "tags": sum(_TAG_BITS.get(tag, 0) for tag in each.tags),
+            "alive": each.state not in ("X", "Z"),
+            "kthread": each.kernel_thread,
+            "own": each.own,
+        }.items():
+            rows[name][at] = value
+    zombies = rows[len(facts.processes) :]
+    zombies["pid"] = np.arange(2 * _FIRST_PID, 2 * _FIRST_PID + len(dead))
+    zombies["ppid"] = [each.pid for each in dead]
+    zombies["parent_start_ns"] = zombies["start_ns"] = [each.start_ns for each in dead]
+    zombies["state"] = b"Z"
+    return rows
+
+
+def _spread(begin_ns: int, end_ns: int, number: int) -> NDArray[np.int64]:
+    """Moments spread evenly over a time, the last of them its end."""
+    return begin_ns + (end_ns - begin_ns) * np.arange(1, number + 1, dtype=np.int64) // max(number, 1)
+
+
+def _inside(batches: Iterable[_Batch], begin_ns: int) -> int:
+    """How many of the events are later than ``begin_ns``."""
+    return sum(
+        batch.number
+        if batch.begin_ns >= begin_ns
+        else batch.number - int(np.searchsorted(_spread(*batch), begin_ns, "right"))
+        for batch in batches
+    )
+
+
+def _snapshot(facts: Facts) -> Snapshot:
+    host, pressure = facts.host, facts.pressure
+    available = host.mem_available_bytes
+    return Snapshot(
+        timestamp=facts.timestamp,
+        ts_ns=facts.ts_ns,
+        hostname=host.hostname,
+        kernel=host.kernel,
+        cores=host.cores,
+        cpu_pct=host.cpu_pct,
+        mem_total_bytes=host.mem_total_bytes,
+        mem_used_bytes=host.mem_used_bytes,
+        mem_available_bytes=max(host.mem_total_bytes - host.mem_used_bytes, 0) if available is None else available,
+        swap_total_bytes=host.swap_total_bytes,
+        swap_used_bytes=host.swap_used_bytes,
+        load_avg=host.load_avg,
+        uptime_s=host.uptime_s,
+        psi_cpu_some_avg10=pressure.cpu_some_pct,
+        psi_memory_some_avg10=pressure.memory_some_pct,
+        psi_memory_full_avg10=pressure.memory_full_pct,
+        psi_io_some_avg10=pressure.io_some_pct,
+        psi_io_full_avg10=pressure.io_full_pct,
+    )
+
+
+def _activity(facts: Facts) -> Activity:
+    told = facts.activity
+    return Activity(
+        window_s=told.window_s,
+        forks_per_s=told.forks_per_s,
+        execs_per_s=told.execs_per_s,
+        exits_per_s=told.exits_per_s,
+        short_jobs_per_s=told.short_jobs_per_s,
+        failed_exits_per_s=told.failed_exits_per_s,
+    )
+
+
+def _home(process: Process) -> Home:
+    namespace, _, pod = process.pod.rpartition("/") if process.pod else (None, "", None)
+    return Home(
+        cgroup=process.cgroup,
+        unit=process.unit,
+        container=process.container,
+        container_name=process.container_name,
+        namespace=namespace,
+        pod=pod,
+    )

@@ -1,0 +1,223 @@
+"""Recorded facts under rules: what events they are taken for, what is found in them, and what cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from linnix.cognitod.detect import replay
+from linnix.cognitod.detect.recorded import Recorded, unreplayable
+from linnix.cognitod.detect.rules import defaults, parse
+from linnix.cognitod.events import Array, Kind
+from linnix.cognitod.model import Home
+from linnix.insight.facts import Finding, decode, encode
+from support.recordings import BEGIN_NS, BOOT_NS, EPOCH, WINDOW_S, S, facts, process, storm
+
+BURSTS = {"cron": [1] * 40, "spawner": [0] * 10 + [100] * 5 + [3] * 5 + [40, 0] * 10}
+
+COUNTING = """
+- {name: per_second, detector: forks_per_sec, threshold: 60, duration: 3, severity: high, keep_firing: 1}
+- {name: burst, detector: fork_burst, threshold: 250, window_seconds: 5, keep_firing: 1}
+- {name: tree, detector: runaway_tree, threshold: 250, window_seconds: 5, severity: low, keep_firing: 1}
+- {name: jobs, detector: short_job_flood, threshold: 250, window_seconds: 5, severity: medium, keep_firing: 1}
+"""
+
+
+def events(bodies: list[bytes]) -> Array:
+    recorded = Recorded()
+    return np.concatenate([recorded.step(decode(body)).events for body in bodies])
+
+
+def found(bodies: list[bytes], rules: str) -> dict[str, list[int]]:
+    """At which seconds each rule's finding was open, and about whom."""
+    seen: dict[str, list[int]] = {}
+    for at, (_, findings) in enumerate(replay.found(bodies, parse(rules))):
+        for each in findings:
+            seen.setdefault(f"{each.rule} {each.comm or 'nobody'}", []).append(at)
+    return seen
+
+
+def test_made_up_events_sum_up_to_what_was_counted_at_every_tick() -> None:
+    bodies = storm(BURSTS, others=[2] * 40, runs=True)
+    made = events(bodies)
+    forks = made[made["kind"] == Kind.FORK]
+
+    for at, body in enumerate(bodies):
+        known = decode(body)
+        inside = forks[(forks["ts_ns"] <= known.ts_ns) & (forks["ts_ns"] > known.ts_ns - WINDOW_S * S)]
+        assert len(inside) == round(known.activity.forks_per_s * WINDOW_S), at
+        for parent in known.processes:
+            told = round(parent.forks_per_s * WINDOW_S)
+            assert np.count_nonzero(inside["ppid"] == parent.pid) == told, (at, parent.comm)
+
+
+def test_events_are_where_they_were_by_the_second() -> None:
+    made = events(storm({"spawner": [0] * 12 + [100, 0, 50] + [0] * 12}, runs=False))
+    seconds = -(-(made["ts_ns"].astype(np.int64) - BEGIN_NS) // S)
+
+    assert dict(zip(*np.unique(seconds, return_counts=True), strict=True)) == {12: 100, 14: 50}
+
+
+def test_what_was_counted_before_the_first_tick_is_spread_over_its_window() -> None:
+    times = events(storm({"spawner": [100]}, runs=False))["ts_ns"].tolist()
+
+    assert (len(times), times[0], times[-1]) == (100, BEGIN_NS - 9.9 * S, BEGIN_NS)
+
+
+def test_a_parent_that_is_no_longer_told_does_not_make_its_events_happen_again() -> None:
+    bodies = storm({"spawner": [0] * 10 + [100] + [0] * 3}, runs=False)
+    bodies[12:] = [encode(msgspec.structs.replace(decode(body), processes=())) for body in bodies[12:]]
+
+    assert len(events(bodies)) == 100
+
+
+def test_a_short_job_is_an_exec_and_an_exit_of_one_process_that_lived_half_a_second() -> None:
+    made = events(storm({"spawner": [0] * 10 + [1]}, runs=True))
+    run, ended = (made[made["kind"] == kind] for kind in (Kind.EXEC, Kind.EXIT))
+
+    assert (run["pid"], run["start_ns"]) == (ended["pid"], ended["start_ns"])
+    assert ended["ts_ns"] + BOOT_NS - ended["start_ns"] == S // 2
+
+
+def test_detectors_that_count_name_who_is_behind_it() -> None:
+    assert found(storm({"cron": [1] * 30, "spawner": [0] * 10 + [100] * 8 + [0] * 12}, runs=True), COUNTING) == {
+        "per_second spawner": list(range(11, 20)),
+        "burst spawner": list(range(12, 20)),
+        "tree spawner": list(range(12, 20)),
+        "jobs spawner": list(range(12, 20)),
+    }
+
+
+def test_forks_that_no_parent_was_told_of_are_of_nobody() -> None:
+    bodies = storm({"cron": [1] * 30}, others=[0] * 10 + [100] * 8 + [0] * 12, runs=False)
+
+    assert found(bodies, COUNTING) == {"per_second nobody": list(range(11, 20)), "burst nobody": list(range(12, 20))}
+
+
+def test_the_gravest_finding_comes_first_with_its_evidence_and_the_id_of_its_culprit() -> None:
+    hog = "- {name: hog, detector: cpu_pct, threshold: 80, duration: 0, severity: low}"
+    bodies = storm({"spawner": [0] * 10 + [100] * 8}, runs=False)
+    last = decode(bodies[-1])
+    busy = msgspec.structs.replace(last, processes=(*last.processes, process(3, 400, "hog", cpu_pct=99.0)))
+    *_, (known, findings) = replay.judged([*bodies[:-1], encode(busy)], parse(COUNTING + hog))
+
+    assert findings == known.findings
+    first, *_, second = findings
+    assert (second.rule, second.severity, second.process) == ("hog", "low", "P3")
+    assert (first.id, first.cls, first.severity, first.rule, first.process, first.since) == (
+        "F1",
+        "fork_storm",
+        "high",
+        "per_second",
+        "P2",
+        EPOCH + 11,
+    )
+    assert first.message == "300 forks in 3 s (100/s), 100 % by pid 200 and its descendants"
+    assert first.evidence == {
+        "forks": 300.0,
+        "forks_per_s": 100.0,
+        "exec_pct": 0.0,
+        "window_s": 3.0,
+        "threshold": 180.0,
+        "share_pct": 100.0,
+    }
+
+
+def seconds(*moments: dict[str, Any]) -> list[bytes]:
+    """One process by its fields of each second, and the parts of facts under ``facts``."""
+    bodies = []
+    for at, fields in enumerate(moments):
+        told = facts(at, (process(1, 700, "worker", **fields),) if fields else ())
+        bodies.append(encode(told))
+    return bodies
+
+
+@pytest.mark.parametrize(
+    ("rule", "moments", "opens"),
+    [
+        ("cpu_pct, threshold: 80, duration: 3", [{"cpu_pct": 20.0}] * 3 + [{"cpu_pct": 99.0}] * 6, [6, 7, 8]),
+        (
+            "subtree_rss_mb, threshold: 512, duration: 1",
+            [{"rss_bytes": (400 + 60 * n) << 20} for n in range(5)],
+            [3, 4],
+        ),
+        ("rss_growth, threshold: 64, window_seconds: 6", [{"rss_bytes": n * 20 << 20} for n in range(9)], [7, 8]),
+        ("zombie_count, threshold: 20, duration: 0", [{"zombies": 7 * n} for n in range(5)], [3, 4]),
+    ],
+)
+def test_usage_is_judged_as_it_was_sampled(rule: str, moments: list[dict[str, Any]], opens: list[int]) -> None:
+    assert found(seconds(*moments), f"- {{name: rule, detector: {rule}}}") == {"rule worker": opens}
+
+
+@pytest.mark.parametrize(
+    ("rule", "part"),
+    [
+        ("system_cpu_pct, threshold_pct: 90, duration: 0", {"host": {"cpu_pct": 95.0}}),
+        ("system_psi_cpu, threshold_pct: 40, duration: 0", {"pressure": {"cpu_some_pct": 60.0}}),
+        ("system_psi_memory, threshold_pct: 5, duration: 0", {"pressure": {"memory_full_pct": 9.0}}),
+        ("system_psi_io, threshold_pct: 5, duration: 0", {"pressure": {"io_full_pct": 9.0}}),
+    ],
+)
+def test_the_host_is_judged_by_its_totals(rule: str, part: dict[str, Any]) -> None:
+    bodies = [encode(facts(0)), encode(facts(1, **part))]
+
+    assert found(bodies, f"- {{name: rule, detector: {rule}}}") == {"rule nobody": [1]}
+
+
+def test_a_culprit_that_is_no_longer_told_is_named_as_long_as_its_finding_is_open() -> None:
+    rule = parse("- {name: r, detector: fork_burst, threshold: 250, window_seconds: 5, keep_firing: 2}")
+    bodies = storm({"spawner": [0] * 10 + [100] * 5 + [0] * 9}, runs=False)
+    bodies[14:] = [encode(msgspec.structs.replace(decode(body), processes=())) for body in bodies[14:]]
+    told = list(replay.judged(bodies, rule))
+
+    assert [at for at, (_, findings) in enumerate(told) if findings] == [12, 13, 14, 15]
+    known, (finding,) = told[15]
+    assert [(each.id, each.comm) for each in known.processes] == [("P1", "spawner")]
+    assert finding.process == "P1"
+
+
+def test_a_scope_is_held_against_where_the_process_lived() -> None:
+    rule = "- {name: rule, detector: cpu_pct, threshold: 80, duration: 0, scope: {unit: a.service, pod: shop/web-*}}"
+    here = {"cpu_pct": 99.0, "unit": "a.service", "pod": "shop/web-1"}
+
+    assert found(seconds(here, here | {"unit": "b.service"}), rule) == {"rule worker": [0, 1]}  # open for ten seconds
+    assert found(seconds(here | {"unit": "b.service"}, here | {"pod": "web-1"}), rule) == {}
+    assert Recorded().step(decode(seconds(here)[0])).homes == {
+        (700, 100 * S + 700_000_000): Home(unit="a.service", namespace="shop", pod="web-1")
+    }
+
+
+def test_recorded_findings_do_not_matter() -> None:
+    before = Finding(id="F1", cls="cpu_spin", severity="high", rule="old")
+    bodies = [encode(msgspec.structs.replace(facts(0), findings=(before,)))]
+
+    (known, findings), *_ = replay.judged(bodies, defaults())
+
+    assert (known, findings) == (facts(0), ())
+
+
+def test_the_same_recording_gives_the_same_findings() -> None:
+    bodies = storm(BURSTS, others=[5] * 40, runs=True)
+
+    assert list(replay.judged(bodies, defaults())) == list(replay.judged(bodies, defaults()))
+
+
+def test_what_is_no_facts_is_an_error() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        list(replay.judged([b"{}"], defaults()))
+
+
+def test_rules_that_facts_cannot_decide_are_named() -> None:
+    rules = parse(
+        "- {name: greps, detector: exec_rate, regex: grep, rate_per_min: 60, median_lifetime: 1}\n"
+        "- {name: quick, detector: short_job_flood, threshold: 9, window_seconds: 5, max_exec_duration_ms: 200}\n"
+        "- {name: jobs, detector: short_job_flood, threshold: 9, window_seconds: 5}\n"
+    )
+
+    assert unreplayable(rules) == {
+        "greps": "exec_rate: facts do not tell which programs were run",
+        "quick": "short_job_flood: facts count lives below 1000 ms, not below 200 ms",
+    }
