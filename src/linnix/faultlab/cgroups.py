@@ -15,7 +15,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -106,8 +106,11 @@ class Laboratory:
         return [path, *limits.twins(path, self._mount)]
 
 
-def end_remains(mount: Path) -> Iterator[tuple[str, int]]:
-    """End the groups whose laboratory is gone: their names, and how many processes were in each."""
+def end_remains(mount: Path, before: Callable[[str], None] = lambda _: None) -> Iterator[tuple[str, int]]:
+    """End the groups whose laboratory is gone: their names, and how many processes were in each.
+
+    ``before`` is told the id of each laboratory before its processes are killed.
+    """
     for path in sorted(mount.glob(f"{SLICE}/app-*.slice")):
         if not _is_marked(path):
             continue
@@ -117,6 +120,7 @@ def end_remains(mount: Path) -> Iterator[tuple[str, int]]:
             continue
         try:
             count = len(pids(path))
+            before(path.stem.removeprefix("app-"))
             _end_with_twins(path, mount)
         finally:
             os.close(held)

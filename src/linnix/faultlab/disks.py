@@ -7,6 +7,7 @@ whatever folder that one writes to: it is told by the laboratory's id in its pat
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from linnix.faultlab.errors import LabError, MissingError, RefusedError
 WORK = re.compile(r"\.app-([0-9a-f]{8})")
 _UNMOUNT_WITHIN_S = 10.0
 _MIB = 1024 * 1024
+_FITHAW = 0xC0045878  # _IOWR('X', 120, int), include/uapi/linux/fs.h
 
 
 @contextmanager
@@ -38,6 +40,23 @@ def filesystem(work: Path, mib: int) -> Iterator[Path]:
         yield place
     finally:
         _unmount(place)
+
+
+def thaw(place: Path) -> None:
+    """Thaw a mounted file system, if it is frozen: who waits for it to be thawed cannot be killed."""
+    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # EINVAL: it is not frozen
+            fcntl.ioctl(folder, _FITHAW, 0)
+    finally:
+        os.close(folder)
+
+
+def thaw_remains(laboratory: str) -> None:
+    """Thaw what a laboratory that is gone has mounted, by its id, so that its processes can be ended."""
+    for place in _mounts():
+        if f"/.app-{laboratory}/" in place:
+            thaw(Path(place))
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class Place:
         self._data = work / "data"
         self._out = out
         self._stack = ExitStack()
+        self._disk: Path | None = None
         needs = plan.scenario.needs
         self._file_bytes = max(needs.disk_mib, plan.scenario.filesystem_mib) * guards.MIB
         self._told = commands.environment(plan, self._data)
@@ -44,8 +45,8 @@ class Place:
                 limits = Limits(command.cpu_quota_pct, command.memory_limit_mib, swap=scenario.swap_mib > 0)
                 self._laboratory.limit(command.group, limits)
             if scenario.filesystem_mib:
-                disk = stack.enter_context(disks.filesystem(self._work, scenario.filesystem_mib))
-                self._told["DISK"] = str(disk)
+                self._disk = stack.enter_context(disks.filesystem(self._work, scenario.filesystem_mib))
+                self._told["DISK"] = str(self._disk)
             if scenario.swap_mib:
                 stack.enter_context(disks.swap(self._work, scenario.swap_mib))
             self._stack = stack.pop_all()
@@ -89,6 +90,11 @@ class Place:
         """Start a command where it belongs."""
         groups = self._laboratory.groups(prepared.launch.command.group)
         return commands.start(prepared, groups, self._told, self._work, self._file_bytes)
+
+    def thaw(self) -> None:
+        """Make sure that its processes can be ended: a file system that one of them froze holds up the others."""
+        if self._disk is not None:
+            disks.thaw(self._disk)
 
     def groups(self, prepared: list[Prepared]) -> dict[Path, str]:
         """The control groups of commands, each with the command that is the first in it."""

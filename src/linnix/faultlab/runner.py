@@ -55,7 +55,7 @@ class Settings:
 
 def clean_up(mount: Path, out: Output, progress: Progress) -> None:
     """End what laboratories left that did not end as they should."""
-    for name, count in cgroups.end_remains(mount):
+    for name, count in cgroups.end_remains(mount, disks.thaw_remains):
         progress.say("remains", f"Ended what was left of {name}: {count} processes", "warn", processes=count)
     for what in disks.end_remains(lambda laboratory: cgroups.Laboratory.path_of(mount, laboratory).exists()):
         progress.say("remains", f"Undid what was left of a laboratory: {what}", "warn")
@@ -205,6 +205,7 @@ class _Run:
         self._end([each for each in self.started if not each.prepared.launch.decoy])
 
     def _end(self, ending: list[Started]) -> None:
+        self.place.thaw()
         for group in {each.group for each in ending}:
             cgroups.kill(group)
         for each in ending:
