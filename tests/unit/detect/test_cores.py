@@ -101,6 +101,14 @@ def test_workers_that_fill_the_cores_are_told_by_their_parent_and_not_one_by_one
     }
 
 
+def test_a_packer_whose_output_goes_nowhere_takes_in_memory_and_fills_the_cores() -> None:
+    w = Seconds(RULES)
+    w.host["cpu_pct"] = 100.0
+    w.runs(300, "xz", cpu=150.0, run_delay_pct=40.0, minor_faults_per_s=7000.0, voluntary_switches_per_s=28.0)
+    w.seconds(12)
+    assert w.alarms == {("full", "medium", 300)}
+
+
 def test_one_process_with_many_threads_fills_the_cores_and_does_not_spin() -> None:
     w = Seconds(RULES)
     w.host["cpu_pct"] = 100.0
@@ -114,7 +122,7 @@ def test_a_build_that_fills_the_cores_is_a_remark_if_its_compilers_live_long_and
     w.host["cpu_pct"] = 100.0
     w.runs(300, "make", forks_per_s=2.0)
     for n in range(2):
-        w.runs(301 + n, "lto1", 300, cpu=98.0, minor_faults_per_s=800.0)
+        w.runs(301 + n, "lto1", 300, cpu=98.0, minor_faults_per_s=800.0, write_bytes_per_s=90_000.0)
     w.seconds(12)
     assert (w.alarms, w.remarks) == (set(), {("full", 300)})
 

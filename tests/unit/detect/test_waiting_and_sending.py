@@ -62,11 +62,17 @@ def test_processes_that_want_one_file_lock_are_told_of_their_parent_or_of_who_ho
     assert w.alarms == {("locks", "medium", 301)}
 
 
-def test_an_idle_pool_waits_for_work() -> None:
+def test_jobs_of_one_lock_file_come_and_go_and_their_script_stays() -> None:
     w = Seconds(RULES)
-    w.runs(300, "pool", threads=33, lock_wait_pct=97.0, lock_waiters=32, voluntary_switches_per_s=3.0)
-    w.seconds(20)
-    assert w.alarms == set()
+    w.runs(300, "jobs")
+    for n in range(8):
+        w.runs(301 + n, "jobs", 300)
+    for n in range(5):
+        jobs = [w.runs(400 + 8 * n + k, "flock", 301 + k, lock_wait_pct=88.0, lock_waiters=7) for k in range(8)]
+        w.seconds(1)
+        for job in jobs:
+            w.gone(job)
+    assert w.alarms == {("locks", "medium", 300)}
 
 
 @pytest.mark.parametrize(

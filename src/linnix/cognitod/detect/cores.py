@@ -1,10 +1,11 @@
 """``cpu_spin`` and ``cpu_saturation``: much CPU, and nothing to show for it.
 
 Owns what tells a loop from work. Work reads, writes, takes in memory, waits for others or is answered by them, and
-leaves traces of that in every second; a loop does not. What wants a CPU is what runs and what waits for one to run, so
-that a loop is seen on a crowded host too. Refuses short-lived processes: a build's compilers fill the cores rightly.
-Invariant: what is niced, or does anything else, is not above ``info``; what its own quota holds back is left to
-``cgroup_throttle``.
+leaves traces of that in every second; a loop does not. Where several fill the cores for long, taking in memory alone is
+no excuse: a compressor whose output goes nowhere does that, too. What wants a CPU is what runs and what waits for one
+to run, so that a loop is seen on a crowded host. Refuses short-lived processes: a build's compilers fill the cores
+rightly. Invariant: what is niced, or does anything else, is not above ``info``; what its own quota holds back is left
+to ``cgroup_throttle``.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Mapping, Sequence
 
 from linnix.cognitod.detect.behind import behind
 from linnix.cognitod.detect.past import Identity, Moment, Past, mean
-from linnix.cognitod.detect.signs import CpuSaturation, CpuSpin, Idle
+from linnix.cognitod.detect.signs import CpuSaturation, CpuSpin
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.insight.facts import Facts, Process
 
 #: Of what it wants it must get this share, else it is a victim.
 _GETS = 0.35
+#: Nobody is held to leave traces of less CPU time than this.
+_LEAST_CORES = 0.1
 #: One thread wants no more than this.
 _ONE_THREAD_PCT = 130.0
 #: The parts of a pipeline are started together, and the others tell what it is for.
@@ -34,16 +37,26 @@ def wants_pct(process: Process) -> float:
     return process.cpu_pct + (process.run_delay_pct or 0.0)
 
 
-def does_nothing_else(moments: Sequence[Moment], params: Idle) -> bool:
-    """Whether over these moments the process left hardly any trace but CPU time. False where that is not told."""
+def does_nothing_else(moments: Sequence[Moment], params: CpuSpin | CpuSaturation) -> bool:
+    """Whether over these moments the process left hardly any trace but CPU time. False where that is not told.
+
+    Rates are held against the CPU time that it got: on a crowded host work goes on slowly.
+    """
+    cores = max((mean(moments, lambda p: p.cpu_pct) or 0.0) / 100, _LEAST_CORES)
     switches = mean(moments, lambda p: p.voluntary_switches_per_s)
     faults = mean(moments, lambda p: p.minor_faults_per_s)
-    if switches is None or faults is None or switches > params.max_switches_per_s or faults > params.max_faults_per_s:
+    if switches is None or faults is None or switches > params.max_switches_per_s * cores:
+        return False
+    if isinstance(params, CpuSpin) and faults > params.max_faults_per_s * cores:
         return False
     traffic = mean(moments, lambda p: (p.read_bytes_per_s or 0.0) + (p.write_bytes_per_s or 0.0)) or 0.0
     calls = mean(moments, lambda p: (p.tx_calls_per_s or 0.0) + (p.rx_calls_per_s or 0.0)) or 0.0
     children = mean(moments, lambda p: p.forks_per_s + p.child_exits_per_s) or 0.0
-    return traffic <= params.max_io_kib_per_s * 1024 and calls <= params.max_switches_per_s and children < 1
+    return (
+        traffic <= params.max_io_kib_per_s * 1024 * cores
+        and calls <= params.max_switches_per_s * cores
+        and children < cores
+    )
 
 
 def works_for_others(process: Process, known: Facts) -> bool:
@@ -67,7 +80,7 @@ class _Cores:
     sampled = True
 
     def __init__(self, params: CpuSpin | CpuSaturation) -> None:
-        self._idle: Idle = params
+        self._limits = params
         self._duration_s = params.duration
         self._past = Past(params.duration)
 
@@ -87,7 +100,9 @@ class _Cores:
 
     def _loops(self, process: Process, moments: Sequence[Moment], known: Facts) -> bool:
         return (
-            (process.nice or 0) <= 0 and does_nothing_else(moments, self._idle) and not works_for_others(process, known)
+            (process.nice or 0) <= 0
+            and does_nothing_else(moments, self._limits)
+            and not works_for_others(process, known)
         )
 
 

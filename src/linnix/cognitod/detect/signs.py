@@ -18,31 +18,31 @@ from linnix.cognitod.detect.bounds import MAX_COUNT, Amount, Count, Params, Perc
 Programs = Annotated[int, msgspec.Meta(ge=1, le=16)]
 
 
-class Idle(Params, frozen=True, kw_only=True):
-    """What a process may do beside using a CPU and still count as one that does nothing else."""
-
-    max_switches_per_s: Amount = 15.0
-    max_faults_per_s: Amount = 20.0
-    max_io_kib_per_s: Amount = 64.0
-
-
-class CpuSpin(Idle, frozen=True, kw_only=True, tag="cpu_spin"):
-    """A process wants at least ``threshold`` percent of a core for ``duration`` seconds, and does nothing else."""
+class CpuSpin(Params, frozen=True, kw_only=True, tag="cpu_spin"):
+    """A process wants at least ``threshold`` percent of a core for ``duration`` seconds, and does nothing else: of
+    switches, page faults and KiB to or from disks at most so many in each second of CPU time.
+    """
 
     cls: ClassVar[str] = "cpu_spin"
     threshold: Amount
     duration: Window
+    max_switches_per_s: Amount = 15.0
+    max_faults_per_s: Amount = 20.0
+    max_io_kib_per_s: Amount = 32.0
 
 
-class CpuSaturation(Idle, frozen=True, kw_only=True, tag="cpu_saturation"):
+class CpuSaturation(Params, frozen=True, kw_only=True, tag="cpu_saturation"):
     """Processes of one tree want at least ``threshold_pct`` percent of all cores for ``duration`` seconds, the cores
-    are full or others wait in ``min_pressure_pct`` of the time, and they do nothing else.
+    are full or others wait in ``min_pressure_pct`` of the time, and nobody is the wiser for what they compute: of
+    switches and KiB to or from disks at most so many in each second of CPU time.
     """
 
     cls: ClassVar[str] = "cpu_saturation"
     threshold_pct: Percent
     duration: Window
     min_pressure_pct: Percent = 15.0
+    max_switches_per_s: Amount = 50.0
+    max_io_kib_per_s: Amount = 32.0
 
 
 class NoisyNeighbour(Params, frozen=True, kw_only=True, tag="noisy_neighbour"):
@@ -215,15 +215,12 @@ class HungTask(Params, frozen=True, kw_only=True, tag="hung_task"):
 
 
 class LockContention(Params, frozen=True, kw_only=True, tag="lock_contention"):
-    """Threads waited for one lock in ``threshold_pct`` of the looks for ``duration`` seconds, ``waiters`` of them at
-    once, and it changed hands: ``switches_per_s`` at least.
-    """
+    """Threads waited for one lock in ``threshold_pct`` of the looks for ``duration`` seconds, ``waiters`` at once."""
 
     cls: ClassVar[str] = "lock_contention"
     threshold_pct: Percent
     duration: Seconds
     waiters: Count = 3
-    switches_per_s: Amount = 50.0
 
 
 class NetFlood(Params, frozen=True, kw_only=True, tag="net_flood"):
