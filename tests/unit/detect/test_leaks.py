@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from detect_world import SUSPENDED_NS
 from seconds import MB, MIB, Seconds
 
 RULES = """
@@ -88,13 +89,21 @@ def test_a_cache_that_holds_what_it_was_given_is_a_remark() -> None:
     assert (w.alarms, w.remarks) == (set(), {("leak", 300)})
 
 
-def test_what_computes_meanwhile_is_given_longer() -> None:
+def test_what_computes_meanwhile_is_an_alarm_only_where_memory_is_scarce() -> None:
     w = Seconds(RULES)
-    w.runs(300, "cc1", cpu=99.0, minor_faults_per_s=5000.0)
+    w.runs(300, "mypy", cpu=40.0, run_delay_pct=55.0, minor_faults_per_s=5000.0)
     w.seconds(16, rss_anon_bytes=lambda s: (50 + 10 * s) * MIB)
+    assert (w.alarms, w.remarks) == (set(), {("leak", 300)})
+    w.host["mem_available_bytes"] = 1500 * MIB
+    w.seconds(2, rss_anon_bytes=lambda s: (210 + 10 * s) * MIB)
+    assert w.alarms == {("soon", "high", 300)}
+
+
+def test_a_daemon_opens_its_files_when_it_starts() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "cognitod", start_ns=w.now_ns + SUSPENDED_NS)
+    w.seconds(11, open_files=lambda s: 3 + 18 * s)
     assert w.alarms == set()
-    w.seconds(4, rss_anon_bytes=lambda s: (210 + 10 * s) * MIB)
-    assert w.alarms == {("leak", "medium", 300)}
 
 
 @pytest.mark.parametrize(

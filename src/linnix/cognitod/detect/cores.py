@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from linnix.cognitod.detect.behind import behind
-from linnix.cognitod.detect.past import Identity, Moment, Past, mean
+from linnix.cognitod.detect.past import Identity, Moment, Past, calm, mean, wants_pct
 from linnix.cognitod.detect.signs import CpuSaturation, CpuSpin
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.insight.facts import Facts, Process
 
 #: Of what it wants it must get this share, else it is a victim.
-_GETS = 0.35
+_GETS = 0.25
 #: Nobody is held to leave traces of less CPU time than this.
 _LEAST_CORES = 0.1
 #: One thread wants no more than this.
@@ -32,26 +32,21 @@ _FULL_PCT = 90.0
 _MOST_CORES = 80.0
 
 
-def wants_pct(process: Process) -> float:
-    """Percent of a core that its threads use or wait for."""
-    return process.cpu_pct + (process.run_delay_pct or 0.0)
-
-
 def does_nothing_else(moments: Sequence[Moment], params: CpuSpin | CpuSaturation) -> bool:
     """Whether over these moments the process left hardly any trace but CPU time. False where that is not told.
 
     Rates are held against the CPU time that it got: on a crowded host work goes on slowly.
     """
     cores = max((mean(moments, lambda p: p.cpu_pct) or 0.0) / 100, _LEAST_CORES)
-    switches = mean(moments, lambda p: p.voluntary_switches_per_s)
-    faults = mean(moments, lambda p: p.minor_faults_per_s)
+    switches = calm(moments, lambda p: p.voluntary_switches_per_s)
+    faults = calm(moments, lambda p: p.minor_faults_per_s)
     if switches is None or faults is None or switches > params.max_switches_per_s * cores:
         return False
     if isinstance(params, CpuSpin) and faults > params.max_faults_per_s * cores:
         return False
-    traffic = mean(moments, lambda p: (p.read_bytes_per_s or 0.0) + (p.write_bytes_per_s or 0.0)) or 0.0
-    calls = mean(moments, lambda p: (p.tx_calls_per_s or 0.0) + (p.rx_calls_per_s or 0.0)) or 0.0
-    children = mean(moments, lambda p: p.forks_per_s + p.child_exits_per_s) or 0.0
+    traffic = calm(moments, lambda p: (p.read_bytes_per_s or 0.0) + (p.write_bytes_per_s or 0.0)) or 0.0
+    calls = calm(moments, lambda p: (p.tx_calls_per_s or 0.0) + (p.rx_calls_per_s or 0.0)) or 0.0
+    children = calm(moments, lambda p: p.forks_per_s + p.child_exits_per_s) or 0.0
     return (
         traffic <= params.max_io_kib_per_s * 1024 * cores
         and calls <= params.max_switches_per_s * cores
@@ -138,8 +133,8 @@ class Spin(_Cores):
             "wanted_cpu_pct": round(wants, 1),
             "threshold": self._params.threshold,
             "cpu_pct": round(uses, 1),
-            "voluntary_switches_per_s": round(mean(moments, lambda p: p.voluntary_switches_per_s) or 0.0, 1),
-            "minor_faults_per_s": round(mean(moments, lambda p: p.minor_faults_per_s) or 0.0, 1),
+            "voluntary_switches_per_s": round(calm(moments, lambda p: p.voluntary_switches_per_s) or 0.0, 1),
+            "minor_faults_per_s": round(calm(moments, lambda p: p.minor_faults_per_s) or 0.0, 1),
             "threads": float(process.threads),
             "for_s": round(for_s, 1),
         }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linnix.cognitod.detect import signs
-from linnix.cognitod.detect.past import Identity, Moment, Past, mean
+from linnix.cognitod.detect.past import Identity, Moment, Past, mean, wants_pct
 from linnix.cognitod.detect.slopes import Growth, steady
 from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
 from linnix.insight.facts import Process
@@ -21,9 +21,13 @@ from linnix.insight.facts import Process
 #: A leak that has come to its limit is told for so long still, unless this share of it is given back.
 _LINGERS_NS = 30 * NS
 _KEEPS = 0.9
-#: What it used of a core on average if it computes, and the share of its growth that it was given from outside.
+#: What it wants of a core on average if it computes, and the share of its growth that it was given from outside.
 _BUSY_PCT = 70.0
 _FED = 0.5
+#: Of one that computes it is not said before available memory lasts no longer than this at its pace.
+_SCARCE_S = 300.0
+#: A process is still starting until it is so many times as old as growth has to last: daemons open their files then.
+_STARTED = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,12 @@ class Gauge:
         if view.known is None:
             return []
         self._past.add(view.known)
+        # What grows from birth on may be a start; but nobody starts by leaving children unreaped.
+        youngest = 0.0 if isinstance(self._params, signs.ZombieGrowth) else _STARTED * self._params.duration
         processes = {
             (p.pid, p.start_ns): p
             for p in view.known.processes
-            if p.pid > 1 and not p.kernel_thread and self._read(p) is not None
+            if p.pid > 1 and not p.kernel_thread and p.age_s >= youngest and self._read(p) is not None
         }
         found = {key: self._grown.observe(self._past, process, view.now_ns) for key, process in processes.items()}
         self._grown.forget(set(processes))
@@ -172,13 +178,15 @@ class Memory:
 
     def __init__(self, params: signs.MemLeak) -> None:
         self._params = params
-        self._past = Past(max(params.duration, params.busy_duration), least=5)
+        self._past = Past(params.duration, least=5)
         self._grown = _Grown(
             lambda p: p.rss_anon_bytes, params.duration, params.grown_mib * MIB, params.threshold * MIB
         )
 
     def observe(self, view: View) -> list[Hit]:
-        """A hit for each process whose memory grows; ``info`` where it holds what it was given, or is niced."""
+        """A hit for each process whose memory grows; ``info`` where it holds what it was given, or computes as a
+        compiler does, while there is memory enough.
+        """
         if view.known is None:
             return []
         self._past.add(view.known)
@@ -188,21 +196,15 @@ class Memory:
             if found is None:
                 continue
             moments = self._past.last(process, self._params.duration)
-            busy = bool(moments) and (mean(moments, lambda p: p.cpu_pct) or 0.0) >= _BUSY_PCT
-            if busy and found.seen_ns == view.now_ns and not self._lasts(process, found, view.now_ns):
-                continue
+            busy = bool(moments) and (mean(moments, wants_pct) or 0.0) >= _BUSY_PCT
             fed = bool(moments) and _given(moments) >= _FED * found.growth.per_s
-            if hit := self._hit(view, process, found, fed or (busy and (process.nice or 0) > 0)):
+            scarce = view.snapshot.mem_available_bytes < _SCARCE_S * found.growth.per_s
+            if hit := self._hit(view, process, found, mild=fed or (busy and not scarce)):
                 hits.append(hit)
         self._grown.forget({(p.pid, p.start_ns) for p in view.known.processes})
         return hits
 
-    def _lasts(self, process: Process, found: _Found, now_ns: int) -> bool:
-        """Whether one that computes has grown for longer: a compiler does for some seconds."""
-        longer = self._grown.growth(self._past, process, self._params.busy_duration)
-        return longer is not None or now_ns - found.since_ns >= self._params.busy_duration * NS
-
-    def _hit(self, view: View, process: Process, found: _Found, mild: bool) -> Hit | None:
+    def _hit(self, view: View, process: Process, found: _Found, *, mild: bool) -> Hit | None:
         growth = found.growth
         available = view.snapshot.mem_available_bytes
         lasts_s = available / growth.per_s if available else None

@@ -25,6 +25,11 @@ _SEEN = 0.7
 _SLACK = 0.6
 
 
+def wants_pct(process: Process) -> float:
+    """Percent of a core that its threads use or wait for."""
+    return process.cpu_pct + (process.run_delay_pct or 0.0)
+
+
 class Moment(NamedTuple):
     """A process as it was at one sample."""
 
@@ -71,6 +76,12 @@ class Past:
 
     def _reach_ns(self, window_ns: int) -> int:
         return max(window_ns, self._least * self._interval_ns())
+
+
+def calm(moments: Sequence[Moment], read: Read) -> float | None:
+    """``mean`` without the highest: a process that was started lately has loaded itself in one of its seconds."""
+    values = sorted(value for moment in moments if (value := read(moment.process)) is not None)
+    return fmean(values[:-1]) if len(values) > 1 and len(values) >= _SEEN * len(moments) else None
 
 
 def mean(moments: Sequence[Moment], read: Read) -> float | None:

@@ -93,15 +93,13 @@ class CrashLoop(Params, frozen=True, kw_only=True, tag="crash_loop"):
 
 
 class MemLeak(Params, frozen=True, kw_only=True, tag="mem_leak"):
-    """A process's anonymous memory grew steadily for ``duration`` seconds (``busy_duration`` if it computes meanwhile),
-    by ``threshold`` MiB a second and ``grown_mib`` in all; with ``exhausts_within_seconds`` only if at that pace
-    available memory lasts no longer.
+    """A process's anonymous memory grew steadily for ``duration`` seconds, by ``threshold`` MiB a second and
+    ``grown_mib`` in all; with ``exhausts_within_seconds`` only if at that pace available memory lasts no longer.
     """
 
     cls: ClassVar[str] = "mem_leak"
     threshold: Annotated[float, msgspec.Meta(gt=0)]
     duration: Window
-    busy_duration: Window = 18.0
     grown_mib: Amount = 24.0
     exhausts_within_seconds: Amount = 0.0
 
