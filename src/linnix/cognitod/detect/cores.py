@@ -19,7 +19,7 @@ from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.insight.facts import Facts, Process
 
 #: Of what it wants it must get this share, else it is a victim.
-_GETS = 0.25
+_GETS = 0.1
 #: Nobody is held to leave traces of less CPU time than this.
 _LEAST_CORES = 0.1
 #: One thread wants no more than this.
