@@ -92,6 +92,7 @@ class Senses:
     stalls: tuple[Stall, ...] = ()  # most painful first
     spaces: tuple[Space, ...] = ()
     kills: tuple[Kill, ...] = ()  # newest first
+    memory_limits: Mapping[Identity, float] = field(default_factory=dict)  # percent used of the tightest one
     runqueue_p99_us: float | None = None
     block_io_p99_us: float | None = None
     measures_blame: tuple[str, ...] = ()  # the resources of which it is measured now who waits for whom

@@ -17,6 +17,7 @@ from linnix.cognitod.blame import recent
 from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.host import blocked, filesystems
 from linnix.cognitod.host.filesystems import Filesystem, FilesystemsReading
+from linnix.cognitod.host.memory_limits import MemoryLimits
 from linnix.cognitod.kernel.tcp import TCP_KINDS
 from linnix.cognitod.kills import Kills
 from linnix.cognitod.model import Home, Snapshot, text
@@ -32,6 +33,8 @@ FILLING_BYTES_PER_S = 1 << 20
 SOON_S = 900.0
 #: A percentile is of the last ten seconds, read every five.
 _LATENCY_NS = 16 * 10**9
+#: How many of the processes with most memory are asked for their memory limits.
+_ASKED = 12
 _FAILURES = np.array([kind != "connects" for kind in TCP_KINDS])
 
 
@@ -42,6 +45,8 @@ class Sensing:
         self._sights = sights
         self._blame = blame
         self._kills = Kills(table, home_of)
+        self._table = table
+        self._limits = MemoryLimits()
         self._filling = Filling()
         self._failing = Failing()
         self._percentiles: dict[str, tuple[int, float | None]] = {}
@@ -57,10 +62,22 @@ class Sensing:
             stalls=recent.stalls(self._blame, int(snapshot.timestamp * 10**6)),
             spaces=self._filling.at(now_ns, sights.filesystems),
             kills=self._kills.at(snapshot, sights.kills),
+            memory_limits=self._memory_limits(),
             runqueue_p99_us=self._p99_us("runqueue", now_ns),
             block_io_p99_us=self._p99_us("block", now_ns),
             measures_blame=tuple(name for name, ledger in self._blame.ledgers.items() if ledger.engaged),
         )
+
+    def _memory_limits(self) -> dict[Identity, float]:
+        rows = self._table.rows()
+        rows = rows.compress(rows["alive"] & (rows["rss_bytes"] > 0))
+        if len(rows) > _ASKED:
+            rows = rows.take(np.argpartition(rows["rss_bytes"], -_ASKED)[-_ASKED:])
+        used = {
+            (pid, start_ns): self._limits.used_pct(pid)
+            for pid, start_ns in zip(rows["pid"].tolist(), rows["start_ns"].tolist(), strict=True)
+        }
+        return {who: pct for who, pct in used.items() if pct is not None}
 
     def _p99_us(self, name: str, now_ns: int) -> float | None:
         found = self._sights.latencies.get(name)

@@ -124,6 +124,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     swap_bytes: int | None = None
     open_files: int | None = None
     oom_score: int | None = None
+    cgroup_memory_pct: float | None = None  # in use, but for page cache, of the tightest memory limit that it is under
     nice: int | None = None
     children: int = 0  # living ones
     descendants: int = 0  # living ones, children included

@@ -15,6 +15,7 @@ from linnix.cognitod.detect.causes import rank
 from linnix.cognitod.detect.rules import parse
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Kind
 from linnix.cognitod.model import ROW, Activity, Alert, Finding, Home, Rows, Snapshot
+from linnix.insight.facts import Facts
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -130,6 +131,10 @@ class World:
         self.asked.append(pid)
         return self.homes.get(pid, Home())
 
+    def known(self, sample: bool) -> Facts | None:
+        """The facts of this step; a world on paper has none."""
+        return None
+
     def observe(self, *, sample: bool = True) -> list[Finding]:
         """Show the engine what has happened; without a sample only the events are new."""
         events = np.array(self._events, EVENT)
@@ -138,7 +143,7 @@ class World:
         if sample or not hasattr(self, "_snapshot"):
             self._snapshot = self.snapshot()
         self.last = self.engine.observe(
-            events, self.rows(), self._snapshot, Activity(), self.now_ns, texts, self.home_of
+            events, self.rows(), self._snapshot, Activity(), self.now_ns, texts, self.home_of, self.known(sample)
         )
         self.found |= {(finding.rule, finding.cls, finding.pid) for finding in self.last}
         return self.last

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -38,7 +39,7 @@ def test_the_row_of_a_detector_has_its_parameters_defaults_and_class(name: str) 
     defaults = dict(zip(reversed(struct.__struct_fields__), reversed(struct.__struct_defaults__), strict=False))
     assert [field for field, _ in told] == list(struct.__struct_fields__)
     assert {field: float(value) for field, value in told if value} == {
-        k: v for k, v in defaults.items() if v is not None
+        k: v for k, v in defaults.items() if v is not None and v is not msgspec.NODEFAULT
     }
     named = re.findall(r"`(\w+)`", cls)
     assert struct.cls in named

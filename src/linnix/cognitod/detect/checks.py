@@ -19,6 +19,7 @@ from linnix.cognitod.detect.documents import Keys, Problem, guess, nearest, show
 from linnix.cognitod.detect.drafts import COMMON, Draft
 from linnix.cognitod.detect.params import DETECTORS, MAX_COUNT, ExecRate, ForksPerSec, Params
 from linnix.cognitod.detect.scope import EVERYBODY, Scope
+from linnix.cognitod.detect.signs import ShortJobLoop
 from linnix.insight.classes import SEVERITIES
 
 #: Seconds before the same offender is reported again, where the rule says nothing. The original's default.
@@ -151,7 +152,7 @@ class _Maker:
                 re.compile(params.regex)
             except re.error as error:
                 self.tell(f"{error} in {params.regex!r}", "regex")
-        if isinstance(params, ForksPerSec) and params.threshold * params.duration > MAX_COUNT:
+        if isinstance(params, ForksPerSec | ShortJobLoop) and params.threshold * params.duration > MAX_COUNT:
             self.tell(f"threshold x duration is above {MAX_COUNT}, more than can be counted", "duration")
         return params
 

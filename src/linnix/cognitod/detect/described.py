@@ -118,6 +118,8 @@ def _sensed(moment: Moment, who: Identity) -> dict[str, Any]:
         told["lock_waiters"] = waits.lock_waiters
     if (stuck := senses.stuck.get(who)) is not None:
         told["stuck_s"], told["stuck_in"] = round(stuck.since_s, 1), stuck.where
+    if (used_pct := senses.memory_limits.get(who)) is not None:
+        told["cgroup_memory_pct"] = used_pct
     if (failures := senses.tcp_failures_per_s.get(who)) is not None:
         told["tcp_failures_per_s"] = round(failures, 1)
     return told

@@ -15,13 +15,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from linnix.cognitod.detect import params as known
+from linnix.cognitod.detect.by_facts import by_facts
 from linnix.cognitod.detect.counts import HostForks, ShortJobs, TreeForks
 from linnix.cognitod.detect.execs import Execs
 from linnix.cognitod.detect.growth import Growth
+from linnix.cognitod.detect.job_loops import SHORT_JOB_US
 from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.scope import HomeOf
+from linnix.cognitod.detect.signs import ShortJobLoop
 from linnix.cognitod.detect.unusual import FarFromUsual
 from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies, identities
 from linnix.cognitod.detect.view import NS, Detector, Held, Hit, View
@@ -43,6 +46,7 @@ class _Open:
     last_ns: int
     keep_ns: int
     sampled: bool
+    at_most: str
 
 
 def _nowhere(_pid: int, _start_ns: int) -> Home:
@@ -72,7 +76,7 @@ class Engine:
             self._detectors.append((rule, *kept) if kept else _at_work(rule))
         going_on = {rule.name: rule for rule in self.rules if _judgement(rule) in before}
         self._open = {
-            key: replace(entry, finding=_told_by(going_on[entry.finding.rule], entry.finding))
+            key: replace(entry, finding=_told_by(going_on[entry.finding.rule], entry.finding, entry.at_most))
             for key, entry in self._open.items()
             if entry.finding.rule in going_on
         }
@@ -107,15 +111,15 @@ class Engine:
         found: list[Finding] = []
         for rule, detector, held in self._detectors:
             if sampled or not detector.sampled:
-                findings = [
-                    finding
+                hits = [
+                    (finding, hit.at_most)
                     for hit in detector.observe(view)
                     if rule.scope.covers(finding := _finding(rule, hit, view), hit.uid, home_of)
                 ]
-                long_enough = held.update((finding.key for finding in findings), now_ns)
-                for finding in findings:
+                long_enough = held.update((finding.key for finding, _ in hits), now_ns)
+                for finding, at_most in hits:
                     if finding.key in long_enough and not self._known_whose(finding):
-                        found.append(self._note(rule, detector, finding, long_enough[finding.key], view))
+                        found.append(self._note(rule, detector, finding, at_most, long_enough[finding.key], view))
         self._expire(now_ns)
         return self._untold(found)
 
@@ -141,7 +145,9 @@ class Engine:
         self._expire(now_ns)
         return [self._open[key].finding for key in sorted(self._open)]
 
-    def _note(self, rule: Rule, detector: Detector, finding: Finding, since_ns: int, view: View) -> Finding:
+    def _note(
+        self, rule: Rule, detector: Detector, finding: Finding, at_most: str, since_ns: int, view: View
+    ) -> Finding:
         """Open the finding, or renew it if it is open; either way it began when that was first so."""
         keep_ns = round(rule.keep_firing_s * NS)
         if detector.sampled:
@@ -154,7 +160,7 @@ class Engine:
             # Whom it was could not be told before, and now it can.
             self._open.pop(_key(rule.name, None, None), None)
         if before is not None or len(self._open) < MAX_OPEN:
-            self._open[finding.key] = _Open(finding, view.now_ns, keep_ns, detector.sampled)
+            self._open[finding.key] = _Open(finding, view.now_ns, keep_ns, detector.sampled, at_most)
         return finding
 
     def _close_exited(self, living: Rows) -> None:
@@ -210,7 +216,7 @@ def build(params: known.Params) -> Detector:
         case known.Unusual():
             return FarFromUsual(params)
         case _:
-            raise TypeError(f"no detector for {type(params).__name__}")
+            return by_facts(params)
 
 
 def _at_work(rule: Rule) -> _AtWork:
@@ -222,8 +228,12 @@ def _judgement(rule: Rule) -> tuple[object, ...]:
     return rule.name, rule.params, rule.scope, rule.hold_s
 
 
-def _told_by(rule: Rule, finding: Finding) -> Finding:
-    return replace(finding, severity=rule.severity, labels=rule.labels, runbook=rule.runbook)
+def _told_by(rule: Rule, finding: Finding, at_most: str) -> Finding:
+    return replace(finding, severity=_severity(rule, at_most), labels=rule.labels, runbook=rule.runbook)
+
+
+def _severity(rule: Rule, at_most: str) -> str:
+    return min(rule.severity, at_most, key=SEVERITIES.index)
 
 
 def _room(rules: Sequence[Rule]) -> dict[str, int]:
@@ -237,6 +247,8 @@ def _room(rules: Sequence[Rule]) -> dict[str, int]:
                 forks = max(forks, threshold)
             case known.ShortJobFlood(threshold=threshold, max_exec_duration_ms=limit_ms):
                 jobs, max_job_us = max(jobs, threshold), max(max_job_us, round(limit_ms * 1000))
+            case ShortJobLoop(threshold=threshold, duration=duration):
+                jobs, max_job_us = max(jobs, round(threshold * duration)), max(max_job_us, SHORT_JOB_US)
     return {"forks": max(65_536, 2 * forks), "jobs": max(32_768, 2 * jobs), "max_job_us": max_job_us}
 
 
@@ -247,7 +259,7 @@ def _finding(rule: Rule, hit: Hit, view: View) -> Finding:
     return Finding(
         rule=rule.name,
         cls=hit.cls,
-        severity=rule.severity,
+        severity=_severity(rule, hit.at_most),
         message=hit.message,
         key=_key(rule.name, pid, start_ns),
         ts_ns=since_ns,

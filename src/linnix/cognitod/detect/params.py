@@ -1,7 +1,8 @@
 """What each detector can be told: one struct per detector, its fields the keys of the rule file.
 
-Owns names, types, bounds and defaults. Refuses behaviour: the families (``counts``, ``jobs``, ``usage``, ``growth``,
-``pressure``) act on these. Invariant: the original's parameters keep their names, units and meaning; ours are added.
+Owns names, types and defaults of the original's detectors and of ours like them; those that read facts are in
+``signs``. Refuses behaviour: the families (``counts``, ``execs``, ``usage``, ``growth``, ``pressure``) act on these.
+Invariant: the original's parameters keep their names, units and meaning; ours are added.
 
 Durations and windows are seconds, ``threshold`` has the unit its detector says.
 """
@@ -12,22 +13,10 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-#: A window longer than this could not be held in bounded memory.
-MAX_WINDOW_S = 3600.0
-#: More events than this inside one window are not kept apart (see ``recent.Ring``).
-MAX_COUNT = 100_000
+from linnix.cognitod.detect import signs
+from linnix.cognitod.detect.bounds import MAX_COUNT, Amount, Count, Params, Percent, Seconds, Window
 
-Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)]
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_WINDOW_S)]
-Window = Annotated[float, msgspec.Meta(gt=0, le=MAX_WINDOW_S)]
-Amount = Annotated[float, msgspec.Meta(ge=0)]
-Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
-
-
-class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="detector"):
-    """Base of all. ``cls`` is the class of its findings, of ``insight.classes``; some refine it by what they see."""
-
-    cls: ClassVar[str] = "unknown"
+__all__ = ["DETECTORS", "MAX_COUNT", "Params"]
 
 
 class ForksPerSec(Params, frozen=True, kw_only=True, tag="forks_per_sec"):
@@ -174,6 +163,7 @@ _ALL: tuple[type[Params], ...] = (
     SystemPsiMemory,
     SystemPsiIo,
     Unusual,
+    *signs.ALL,
 )
 
 #: Every detector a rule can name.

@@ -12,10 +12,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.events import Array, Kind
+from linnix.cognitod.events import COMM_LEN, Array, Kind
 
 FORK = np.dtype([("ts_ns", "<i8"), ("parent_start_ns", "<u8"), ("ppid", "<u4"), ("_pad", "V4")])
-JOB = np.dtype([("ts_ns", "<i8"), ("parent_start_ns", "<u8"), ("ppid", "<u4"), ("lifetime_us", "<u4")])
+JOB = np.dtype(
+    [
+        ("ts_ns", "<i8"),
+        ("parent_start_ns", "<u8"),
+        ("ppid", "<u4"),
+        ("lifetime_us", "<u4"),
+        ("comm", f"S{COMM_LEN}"),
+    ]
+)
 EXEC = np.dtype([("ts_ns", "<i8"), ("key", "<u8")])
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -120,6 +128,7 @@ class Recent:
         ran = np.isin(identity(exits), execs["key"])
         jobs = _parents(exits.compress(ran), JOB)
         jobs["lifetime_us"] = lifetime_us[ran]
+        jobs["comm"] = exits["comm"][ran]
         self.jobs.extend(jobs)
 
 

@@ -17,7 +17,8 @@ from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.events import Array
 from linnix.cognitod.model import Activity, Rows, Snapshot
-from linnix.insight.facts import Facts
+from linnix.insight.classes import SEVERITIES
+from linnix.insight.facts import Facts, Process
 
 NS = 1_000_000_000
 MIB = 1024 * 1024
@@ -69,6 +70,11 @@ class Who:
         """The process of a row, dtype ROW."""
         return cls(int(row["pid"]), int(row["start_ns"]), bytes(row["comm"]), int(row["uid"]))
 
+    @classmethod
+    def named(cls, process: Process) -> Who:
+        """A process of the facts."""
+        return cls(process.pid, process.start_ns, process.comm.encode(), process.uid)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
@@ -82,6 +88,7 @@ class Hit:
     culprit: Who | None = None
     since_ns: int | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
+    at_most: str = SEVERITIES[-1]  # it is not graver than this, whatever its rule says: honest work may look like it
 
     @property
     def uid(self) -> int | None:

@@ -1,0 +1,217 @@
+"""``cpu_spin`` and ``cpu_saturation``: much CPU, and nothing to show for it.
+
+Owns what tells a loop from work. Work reads, writes, takes in memory, waits for others or is answered by them, and
+leaves traces of that in every second; a loop does not. Where several fill the cores for long, taking in memory alone is
+no excuse: a compressor whose output goes nowhere does that, too. What wants a CPU is what runs and what waits for one
+to run, so that a loop is seen on a crowded host. Refuses short-lived processes: a build's compilers fill the cores
+rightly. Invariant: what is niced, or does anything else, is not above ``info``; what its own quota holds back is left
+to ``cgroup_throttle``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from linnix.cognitod.detect.behind import behind
+from linnix.cognitod.detect.past import Identity, Moment, Past, calm, mean, wants_pct
+from linnix.cognitod.detect.signs import CpuSaturation, CpuSpin
+from linnix.cognitod.detect.view import NS, Hit, View, Who
+from linnix.insight.facts import Facts, Process
+
+#: Of what it wants it must get this share, else it is a victim.
+_GETS = 0.1
+#: Nobody is held to leave traces of less CPU time than this.
+_LEAST_CORES = 0.1
+#: One thread wants no more than this.
+_ONE_THREAD_PCT = 130.0
+#: The parts of a pipeline are started together, and the others tell what it is for.
+_TOGETHER_NS = NS // 2
+_MATE_SWITCHES_PER_S = 20.0
+#: Cores as busy as this are full. Loops that want as much of all cores together are no longer told one by one.
+_FULL_PCT = 90.0
+_MOST_CORES = 80.0
+
+
+def does_nothing_else(moments: Sequence[Moment], params: CpuSpin | CpuSaturation) -> bool:
+    """Whether over these moments the process left hardly any trace but CPU time. False where that is not told.
+
+    Rates are held against the CPU time that it got: on a crowded host work goes on slowly.
+    """
+    cores = max((mean(moments, lambda p: p.cpu_pct) or 0.0) / 100, _LEAST_CORES)
+    switches = calm(moments, lambda p: p.voluntary_switches_per_s)
+    faults = calm(moments, lambda p: p.minor_faults_per_s)
+    if switches is None or faults is None or switches > params.max_switches_per_s * cores:
+        return False
+    if isinstance(params, CpuSpin) and faults > params.max_faults_per_s * cores:
+        return False
+    traffic = calm(moments, lambda p: (p.read_bytes_per_s or 0.0) + (p.write_bytes_per_s or 0.0)) or 0.0
+    calls = calm(moments, lambda p: (p.tx_calls_per_s or 0.0) + (p.rx_calls_per_s or 0.0)) or 0.0
+    children = calm(moments, lambda p: p.forks_per_s + p.child_exits_per_s) or 0.0
+    return (
+        traffic <= params.max_io_kib_per_s * 1024 * cores
+        and calls <= params.max_switches_per_s * cores
+        and children < cores
+    )
+
+
+def works_for_others(process: Process, known: Facts) -> bool:
+    """Whether it is the busy part of a pipeline whose other parts read, write or wait."""
+    return any(
+        other.ppid == process.ppid > 1
+        and other.cgroup == process.cgroup
+        and other.pid != process.pid
+        and abs(other.start_ns - process.start_ns) < _TOGETHER_NS
+        and (
+            (other.voluntary_switches_per_s or 0.0) >= _MATE_SWITCHES_PER_S
+            or (other.read_bytes_per_s or 0.0) + (other.write_bytes_per_s or 0.0) > 0
+        )
+        for other in known.processes
+    )
+
+
+class _Cores:
+    """What both look at: processes that have wanted CPU all the time."""
+
+    sampled = True
+
+    def __init__(self, params: CpuSpin | CpuSaturation) -> None:
+        self._limits = params
+        self._duration_s = params.duration
+        self._past = Past(params.duration)
+
+    def _busy(self, known: Facts) -> dict[Identity, tuple[Process, Sequence[Moment], float]]:
+        """Who wanted a tenth of a core at least for the whole duration, and how much on average."""
+        self._past.add(known)
+        throttled = {pair.victim for pair in known.blame if pair.kind == "own_quota"}
+        busy = {}
+        for process in known.processes:
+            if process.kernel_thread or process.own or process.id in throttled:
+                continue
+            moments = self._past.last(process, self._duration_s)
+            wants = mean(moments, wants_pct) if moments else None
+            if wants is not None and wants >= 10:
+                busy[process.pid, process.start_ns] = process, moments, wants
+        return busy
+
+    def _loops(self, process: Process, moments: Sequence[Moment], known: Facts) -> bool:
+        return (
+            (process.nice or 0) <= 0
+            and does_nothing_else(moments, self._limits)
+            and not works_for_others(process, known)
+        )
+
+
+class Spin(_Cores):
+    """The detector ``cpu_spin``."""
+
+    def __init__(self, params: CpuSpin) -> None:
+        super().__init__(params)
+        self._params = params
+
+    def observe(self, view: View) -> list[Hit]:
+        """A hit for each process that wants most of a core all the time, and does nothing else. Several that fill the
+        cores together are a matter of ``cpu_saturation``.
+        """
+        if view.known is None:
+            return []
+        most = _MOST_CORES * max(view.known.host.cores, 1)
+        loops = {}
+        for key, (process, moments, wants) in self._busy(view.known).items():
+            uses = mean(moments, lambda p: p.cpu_pct) or 0.0
+            if not self._params.threshold <= wants <= max(_ONE_THREAD_PCT, most) or uses < _GETS * wants:
+                continue
+            if does_nothing_else(moments, self._params) and not works_for_others(process, view.known):
+                loops[key] = process, moments, wants, uses
+        together = behind(view, {key: wants for key, (_, _, wants, _) in loops.items()})
+        several = together is not None and len(together.members) > 1 and together.weight >= most
+        apart = loops.keys() - together.members if several and together else loops.keys()
+        return [self._hit(view, *loops[key]) for key in loops if key in apart]
+
+    def _hit(self, view: View, process: Process, moments: Sequence[Moment], wants: float, uses: float) -> Hit:
+        for_s = (view.now_ns - moments[0].ts_ns) / NS
+        evidence = {
+            "wanted_cpu_pct": round(wants, 1),
+            "threshold": self._params.threshold,
+            "cpu_pct": round(uses, 1),
+            "voluntary_switches_per_s": round(calm(moments, lambda p: p.voluntary_switches_per_s) or 0.0, 1),
+            "minor_faults_per_s": round(calm(moments, lambda p: p.minor_faults_per_s) or 0.0, 1),
+            "threads": float(process.threads),
+            "for_s": round(for_s, 1),
+        }
+        if process.nice:
+            evidence["nice"] = float(process.nice)
+        message = (
+            f"pid {process.pid} loops: {uses:.0f} % of a core for {for_s:.0f} s, and it neither sleeps, reads, writes "
+            "nor takes in memory"
+        )
+        return Hit(
+            cls=self._params.cls,
+            message=message,
+            culprit=Who.named(process),
+            since_ns=moments[0].ts_ns,
+            evidence=evidence,
+            at_most="info" if (process.nice or 0) > 0 else "high",
+        )
+
+
+class Saturation(_Cores):
+    """The detector ``cpu_saturation``."""
+
+    def __init__(self, params: CpuSaturation) -> None:
+        super().__init__(params)
+        self._params = params
+        self._pressure: list[tuple[int, float, float]] = []
+
+    def observe(self, view: View) -> list[Hit]:
+        """One hit while one tree of long-lived processes wants most of the cores; ``info`` where they do work."""
+        known = view.known
+        if known is None:
+            return []
+        pressure_pct, host_pct = self._host(known)
+        busy = self._busy(known)
+        loops = {key: wants for key, (p, moments, wants) in busy.items() if self._loops(p, moments, known)}
+        if pressure_pct < self._params.min_pressure_pct and host_pct < _FULL_PCT:
+            return []
+        return self._told(view, loops, pressure_pct, "high") or self._told(
+            view, {key: wants for key, (_, _, wants) in busy.items()}, pressure_pct, "info"
+        )
+
+    def _host(self, known: Facts) -> tuple[float, float]:
+        begin_ns = known.ts_ns - round(self._duration_s * NS)
+        self._pressure.append((known.ts_ns, known.pressure.cpu_some_pct or 0.0, known.host.cpu_pct))
+        self._pressure = [seen for seen in self._pressure if seen[0] >= begin_ns]
+        _, pressures, busies = zip(*self._pressure, strict=True)
+        return sum(pressures) / len(pressures), sum(busies) / len(busies)
+
+    def _told(self, view: View, wants: Mapping[Identity, float], pressure_pct: float, at_most: str) -> list[Hit]:
+        cores = max(view.snapshot.cores, 1)
+        found = behind(view, wants)
+        if found is None or (wanted_pct := found.weight / cores) < self._params.threshold_pct:
+            return []
+        if len(found.members) == 1 and max(wants[key] for key in found.members) <= _ONE_THREAD_PCT:
+            return []  # on a single core: that is a spin
+        evidence = {
+            "wanted_of_all_cores_pct": round(wanted_pct, 1),
+            "threshold": self._params.threshold_pct,
+            "processes": float(len(found.members)),
+            "cpu_some_pct": round(pressure_pct, 1),
+            "cores": float(cores),
+            "for_s": self._duration_s,
+        }
+        message = (
+            f"{len(found.members)} long-lived processes of one tree, with pid {found.who.pid} at their head, want "
+            f"{wanted_pct:.0f} % of all {cores} cores"
+        )
+        if at_most == "info":
+            message += "; they work or give way"
+        since_ns = view.now_ns - round(self._duration_s * NS)
+        return [
+            Hit(
+                cls=self._params.cls,
+                message=message,
+                culprit=found.who,
+                since_ns=since_ns,
+                evidence=evidence,
+                at_most=at_most,
+            )
+        ]

@@ -1,0 +1,202 @@
+"""``oom_risk``, ``oom_kill`` and ``swap_thrash``: memory is used up, or nearly.
+
+Owns who is named: who grows, else who holds most; of a kill whoever grew before it, not whom the kernel chose. Refuses
+leaks (``leaks``): these look at what is left. Invariant: page cache counts as available.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from linnix.cognitod.detect.behind import behind
+from linnix.cognitod.detect.past import Identity, Past
+from linnix.cognitod.detect.signs import OomKill, OomRisk, SwapThrash
+from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
+from linnix.insight.facts import Facts, Process
+
+#: Over this many seconds it is told who grows.
+_GROWTH_S = 10.0
+#: One that takes more than this in a second is named before one that holds more.
+_GROWS_BYTES_PER_S = MIB
+#: Of measured waits for memory this much is enough to tell by them who causes it.
+_MEASURED_MS = 500.0
+
+_DEAD = ("Z", "X")
+
+
+def _candidates(known: Facts) -> Iterable[Process]:
+    return (p for p in known.processes if p.pid > 1 and not p.kernel_thread and not p.own)
+
+
+def holds(process: Process) -> int:
+    """Bytes that only its end would free: anonymous and shared memory, and what is swapped out."""
+    if process.rss_anon_bytes is None:
+        return process.rss_bytes
+    return process.rss_anon_bytes + (process.rss_shmem_bytes or 0) + (process.swap_bytes or 0)
+
+
+class Risk:
+    """The detector ``oom_risk``."""
+
+    sampled = True
+
+    def __init__(self, params: OomRisk) -> None:
+        self._params = params
+        self._past = Past(_GROWTH_S)
+        self._held: Held[str] = Held(params.duration)
+
+    def observe(self, view: View) -> list[Hit]:
+        """One hit for the host, and one for each cgroup that is near its limit."""
+        known = view.known
+        if known is None:
+            return []
+        self._past.add(known)
+        short: dict[str, Hit] = {}
+        if (host := self._host(known)) is not None:
+            short["host"] = host
+        of_group: dict[str, list[Process]] = {}
+        for process in _candidates(known):
+            if process.cgroup is not None and (process.cgroup_memory_pct or 0.0) >= self._params.cgroup_pct:
+                of_group.setdefault(process.cgroup, []).append(process)
+        for cgroup, processes in of_group.items():
+            short[cgroup] = self._group(processes)
+        held = self._held.update(short, view.now_ns)
+        return [replace(hit, since_ns=held[key]) for key, hit in short.items() if key in held]
+
+    def _host(self, known: Facts) -> Hit | None:
+        total, available = known.host.mem_total_bytes, known.host.mem_available_bytes
+        if not total or available is None or 100 * available / total >= self._params.threshold_pct:
+            return None
+        evidence = {
+            "available_pct": round(100 * available / total, 1),
+            "threshold": self._params.threshold_pct,
+            "available_bytes": float(available),
+        }
+        message = f"{available / MIB:.0f} MiB of the host's memory are available, {100 * available / total:.1f} % of it"
+        who = self._who(_candidates(known), evidence)
+        if who is not None:
+            message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
+        return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence)
+
+    def _group(self, processes: list[Process]) -> Hit:
+        used_pct = max(process.cgroup_memory_pct or 0.0 for process in processes)
+        evidence = {"cgroup_memory_pct": used_pct, "threshold": self._params.cgroup_pct}
+        who = self._who(processes, evidence)
+        message = f"{used_pct:.0f} % of the memory that its cgroup may use is in use"
+        if who is not None:
+            message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
+        return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most="medium")
+
+    def _who(self, processes: Iterable[Process], evidence: dict[str, float]) -> Who | None:
+        """Who grows most, if anybody does, else who holds most; ``evidence`` is told how much."""
+        most: tuple[float, int] | None = None
+        who = None
+        for process in processes:
+            moments = self._past.last(process, _GROWTH_S)
+            growth = 0.0
+            if moments and moments[-1].ts_ns > moments[0].ts_ns:
+                growth = (holds(process) - holds(moments[0].process)) * NS / (moments[-1].ts_ns - moments[0].ts_ns)
+            rank = (growth if growth >= _GROWS_BYTES_PER_S else 0.0, holds(process))
+            if most is None or rank > most:
+                most, who = rank, Who.named(process)
+        if most is not None:
+            evidence |= {"held_bytes": float(most[1]), "grows_bytes_per_s": float(round(most[0]))}
+        return who
+
+
+class Kill:
+    """The detector ``oom_kill``."""
+
+    sampled = True
+
+    def __init__(self, params: OomKill) -> None:
+        self._params = params
+
+    def observe(self, view: View) -> list[Hit]:
+        """One hit for each process that is behind the latest kills, or one without a process."""
+        known = view.known
+        if known is None:
+            return []
+        named = {process.id: process for process in known.processes}
+        recent = [kill for kill in known.oom_kills if kill.age_s <= self._params.window_seconds]
+        if len(recent) < self._params.threshold:
+            return []
+        behind_it: dict[str | None, list[float]] = {}
+        for kill in recent:
+            # The next child of a parent that starts it again is as guilty as the one that was killed.
+            ids = [each for each in (kill.largest, kill.parent, kill.process) if each in named]
+            who = next((each for each in ids if named[each].pid > 1 and named[each].state not in _DEAD), None)
+            behind_it.setdefault(who, []).append(kill.age_s)
+        hits = []
+        for who, ages in behind_it.items():
+            evidence = {
+                "kills": float(len(ages)),
+                "threshold": float(self._params.threshold),
+                "latest_s_ago": round(min(ages), 1),
+                "killed_pid": float(recent[-1].pid),
+            }
+            message = (
+                f"the kernel killed {len(ages)} processes for memory in the last {self._params.window_seconds:g} s"
+            )
+            culprit = None
+            if who is not None:
+                culprit = Who.named(named[who])
+                evidence["held_bytes"] = float(holds(named[who]))
+                message += f"; pid {culprit.pid} is behind it"
+            since_ns = view.now_ns - round(max(ages) * NS)
+            hits.append(
+                Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
+            )
+        return hits
+
+
+class Thrash:
+    """The detector ``swap_thrash``."""
+
+    sampled = True
+
+    def __init__(self, params: SwapThrash) -> None:
+        self._params = params
+        self._held: Held[None] = Held(params.duration)
+
+    def observe(self, view: View) -> list[Hit]:
+        """One hit while tasks wait for memory that is moved to and fro."""
+        known = view.known
+        if known is None or known.pressure.memory_some_pct is None:
+            return []
+        host, some_pct = known.host, known.pressure.memory_some_pct
+        moved = {
+            "swapped_bytes_per_s": (host.swap_in_bytes_per_s or 0.0) + (host.swap_out_bytes_per_s or 0.0),
+            "refaulted_bytes_per_s": host.refaulted_bytes_per_s or 0.0,
+            "reclaimed_bytes_per_s": host.reclaimed_bytes_per_s or 0.0,
+        }
+        enough = max(moved.values()) >= self._params.min_mib_per_s * MIB
+        held = self._held.update([None] if some_pct >= self._params.threshold_pct and enough else [], view.now_ns)
+        if not held:
+            return []
+        evidence = {"memory_some_pct": round(some_pct, 1), "threshold": self._params.threshold_pct}
+        evidence |= {name: float(round(value)) for name, value in moved.items()}
+        evidence["for_s"] = round((view.now_ns - held[None]) / NS, 1)
+        message = f"some tasks waited for memory in {some_pct:.0f} % of the last 10 s, while it was moved to and fro"
+        found = behind(view, self._weights(known))
+        if found is not None:
+            message += f"; pid {found.who.pid} and its like need most of it"
+        culprit = found.who if found else None
+        return [Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=held[None], evidence=evidence)]
+
+    def _weights(self, known: Facts) -> dict[Identity, float]:
+        """By measured waits, where there are enough of them; else by pages read back, else by what is swapped out."""
+        named = {process.id: process for process in _candidates(known)}
+        measured: dict[Identity, float] = {}
+        for pair in known.blame:
+            offender = named.get(pair.offender)
+            if pair.resource == "memory" and offender is not None:
+                key = (offender.pid, offender.start_ns)
+                measured[key] = measured.get(key, 0.0) + pair.task_ms
+        if sum(measured.values()) >= _MEASURED_MS:
+            return measured
+        faults = {(p.pid, p.start_ns): p.major_faults_per_s or 0.0 for p in named.values()}
+        if sum(faults.values()) >= 1:
+            return faults
+        return {(p.pid, p.start_ns): float(p.swap_bytes or 0) for p in named.values()}

@@ -1,0 +1,236 @@
+"""``io_saturation``, ``fsync_storm`` and ``disk_full``: storage is the bottleneck, or at its end.
+
+Owns who is named: by measured waits where there are any, else who reads and writes most; never the kernel's flusher.
+Refuses to call every busy disk a fault. Invariant: saturation that nobody else waits for, and what gives way by its
+nice value, is not above ``info``.
+"""
+
+from __future__ import annotations
+
+from linnix.cognitod.detect.behind import Behind, behind
+from linnix.cognitod.detect.past import Identity
+from linnix.cognitod.detect.signs import DiskFull, FsyncStorm, IoSaturation
+from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
+from linnix.insight.facts import Facts, Filesystem, Process
+
+#: Of measured waits for storage this much is enough to tell by them who causes it.
+_MEASURED_MS = 500.0
+#: A process of another cgroup suffers if it waits this share of the time, this share of it for the culprit.
+_SUFFERS_PCT = 10.0
+_MOSTLY = 0.4
+#: Who moves less than this is not behind a busy disk.
+_WORTH_BYTES_PER_S = 256 * 1024
+#: A file system with so many bytes left is not nearly full, however large it is; one that gains less than this a
+#: second is not filling.
+_PLENTY_BYTES = 20 << 30
+_FILLS_BYTES_PER_S = 256 * 1024
+#: One that is full so soon is worth a word at half its size.
+_SOON_S = 120.0
+_HALF_PCT = 50.0
+
+
+def moves(process: Process) -> float:
+    """Bytes a second that it reads from block devices and writes to them."""
+    return (process.read_bytes_per_s or 0.0) + (process.write_bytes_per_s or 0.0)
+
+
+def _named(known: Facts) -> dict[str, Process]:
+    return {p.id: p for p in known.processes if p.pid > 1 and not p.kernel_thread and not p.own}
+
+
+class Saturation:
+    """The detector ``io_saturation``."""
+
+    sampled = True
+
+    def __init__(self, params: IoSaturation) -> None:
+        self._params = params
+        self._held: Held[None] = Held(params.duration)
+
+    def observe(self, view: View) -> list[Hit]:
+        """One hit while storage is the bottleneck, with whom the others wait for."""
+        known = view.known
+        if known is None:
+            return []
+        some_pct, full_pct = known.pressure.io_some_pct or 0.0, known.pressure.io_full_pct or 0.0
+        busy_pct = known.host.disk_busy_pct or 0.0
+        above = some_pct >= self._params.threshold_pct or busy_pct >= self._params.busy_pct
+        held = self._held.update([None] if above else [], view.now_ns)
+        if not held:
+            return []
+        found = behind(view, self._weights(known))
+        evidence = {
+            "io_some_pct": round(some_pct, 1),
+            "threshold": self._params.threshold_pct,
+            "io_full_pct": round(full_pct, 1),
+            "disk_busy_pct": round(busy_pct, 1),
+            "for_s": round((view.now_ns - held[None]) / NS, 1),
+        }
+        if some_pct < self._params.threshold_pct:
+            evidence = {"disk_busy_pct": round(busy_pct, 1), "threshold": self._params.busy_pct} | evidence
+            evidence["threshold"] = self._params.busy_pct
+        message = f"some tasks waited for storage in {some_pct:.0f} % of the last 10 s, all in {full_pct:.0f} %"
+        victims = 0
+        if found is not None:
+            theirs = [p for p in known.processes if (p.pid, p.start_ns) in found.members]
+            victims = self._victims(known, found)
+            evidence["moved_bytes_per_s"] = float(round(sum(map(moves, theirs))))
+            evidence["victims"] = float(victims)
+            message += f"; pid {found.who.pid} and its like moved {evidence['moved_bytes_per_s'] / MIB:.1f} MiB/s"
+            if theirs and all((process.nice or 0) > 0 for process in theirs):
+                full_pct, victims = 0.0, 0
+        grave = victims > 0 or full_pct >= self._params.full_pct
+        return [
+            Hit(
+                cls=self._params.cls,
+                message=message,
+                culprit=found.who if found else None,
+                since_ns=held[None],
+                evidence=evidence,
+                at_most="high" if grave and found is not None else "info",
+            )
+        ]
+
+    def _weights(self, known: Facts) -> dict[Identity, float]:
+        named = _named(known)
+        measured: dict[Identity, float] = {}
+        for pair in known.blame:
+            offender = named.get(pair.offender)
+            if pair.resource == "io" and offender is not None:
+                key = (offender.pid, offender.start_ns)
+                measured[key] = measured.get(key, 0.0) + pair.task_ms
+        if sum(measured.values()) >= _MEASURED_MS:
+            return measured
+        return {
+            (process.pid, process.start_ns): moves(process)
+            for process in named.values()
+            if moves(process) >= _WORTH_BYTES_PER_S
+        }
+
+    def _victims(self, known: Facts, found: Behind) -> int:
+        """How many processes of other cgroups wait for storage, and mostly for the culprit."""
+        named = {process.id: process for process in known.processes}
+        waits: dict[str, tuple[float, float]] = {}
+        for pair in known.blame:
+            offender = named.get(pair.offender)
+            if pair.resource != "io" or pair.same_cgroup is not False or offender is None:
+                continue
+            if (offender.pid, offender.start_ns) in found.members:
+                waited_ms, share = waits.get(pair.victim, (0.0, 0.0))
+                waits[pair.victim] = waited_ms + pair.task_ms / (pair.window_s * 1000), share + pair.share
+        return sum(
+            1
+            for victim, (waited, share) in waits.items()
+            if 100 * waited >= _SUFFERS_PCT
+            and share >= _MOSTLY
+            and (suffers := named.get(victim)) is not None
+            and not suffers.own
+            and not suffers.kernel_thread
+        )
+
+
+class Syncs:
+    """The detector ``fsync_storm``."""
+
+    sampled = True
+
+    def __init__(self, params: FsyncStorm) -> None:
+        self._params = params
+        self._held: Held[Identity] = Held(params.duration)
+
+    def observe(self, view: View) -> list[Hit]:
+        """A hit for each process that does little but sync."""
+        if view.known is None:
+            return []
+        above = {
+            (process.pid, process.start_ns): process
+            for process in _named(view.known).values()
+            if (process.sync_pct or 0.0) >= self._params.threshold_pct and process.cpu_pct <= self._params.max_cpu_pct
+        }
+        hits = []
+        for key, since_ns in self._held.update(above, view.now_ns).items():
+            process = above[key]
+            evidence = {
+                "sync_pct": process.sync_pct or 0.0,
+                "threshold": self._params.threshold_pct,
+                "write_bytes_per_s": process.write_bytes_per_s or 0.0,
+                "voluntary_switches_per_s": process.voluntary_switches_per_s or 0.0,
+                "io_some_pct": view.known.pressure.io_some_pct or 0.0,
+                "for_s": round((view.now_ns - since_ns) / NS, 1),
+            }
+            message = f"pid {process.pid} was in fsync or the like in {evidence['sync_pct']:.0f} % of the looks at it"
+            culprit = Who.named(process)
+            hits.append(
+                Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
+            )
+        return hits
+
+
+class Full:
+    """The detector ``disk_full``."""
+
+    sampled = True
+
+    def __init__(self, params: DiskFull) -> None:
+        self._params = params
+        self._filler: dict[str, Identity] = {}
+
+    def observe(self, view: View) -> list[Hit]:
+        """A hit for each file system that is nearly full or filling, and who writes most to it."""
+        known = view.known
+        if known is None:
+            return []
+        hits = []
+        named = _named(known)
+        fillers: dict[str, Identity] = {}
+        for filesystem in known.filesystems:
+            filling = filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S
+            left_s = filesystem.available_bytes / filesystem.fill_bytes_per_s if filling else None
+            who = self._who(filesystem, named, known)
+            if who is not None:
+                fillers[filesystem.mount] = who.pid, who.start_ns
+            if self._is_full(filesystem) or (left_s is not None and self._is_filling(filesystem, left_s)):
+                hits.append(self._hit(filesystem, who, left_s))
+        self._filler = fillers
+        worst: dict[tuple[int, int] | None, Hit] = {}
+        for hit in hits:  # a rule tells one thing of each offender: the fullest
+            key = (hit.culprit.pid, hit.culprit.start_ns) if hit.culprit else None
+            if key not in worst or hit.evidence["used_pct"] > worst[key].evidence["used_pct"]:
+                worst[key] = hit
+        return list(worst.values())
+
+    def _is_full(self, filesystem: Filesystem) -> bool:
+        full = max(filesystem.used_pct, filesystem.inodes_used_pct or 0.0) >= self._params.threshold_pct
+        return full and filesystem.available_bytes < _PLENTY_BYTES
+
+    def _is_filling(self, filesystem: Filesystem, left_s: float) -> bool:
+        if left_s > self._params.full_within_seconds:
+            return False
+        return filesystem.used_pct >= (_HALF_PCT if left_s <= _SOON_S else self._params.filling_from_pct)
+
+    def _who(self, filesystem: Filesystem, named: dict[str, Process], known: Facts) -> Who | None:
+        """The writer that writes most; one that found it full and gave up is remembered while it lives."""
+        writers = [named[each] for each in filesystem.writers if each in named]
+        if writers:
+            return Who.named(max(writers, key=lambda process: process.write_bytes_per_s or 0.0))
+        before = self._filler.get(filesystem.mount)
+        return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == before), None)
+
+    def _hit(self, filesystem: Filesystem, who: Who | None, left_s: float | None) -> Hit:
+        evidence = {
+            "used_pct": filesystem.used_pct,
+            "threshold": self._params.threshold_pct,
+            "available_bytes": float(filesystem.available_bytes),
+            "fill_bytes_per_s": float(round(filesystem.fill_bytes_per_s)),
+        }
+        message = (
+            f"a file system is used to {filesystem.used_pct:.0f} %, {filesystem.available_bytes / MIB:.0f} MiB are left"
+        )
+        if left_s is not None:
+            evidence["full_in_s"] = float(round(left_s))
+            message += f"; at its pace it is full in {left_s:.0f} s"
+        if filesystem.inodes_used_pct is not None:
+            evidence["inodes_used_pct"] = filesystem.inodes_used_pct
+        # One that has been full for long, and that nobody fills, is nobody's emergency.
+        at_most = "low" if who is None and left_s is None else "high"
+        return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most=at_most)

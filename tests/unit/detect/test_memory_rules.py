@@ -1,0 +1,114 @@
+"""Memory is used up, or nearly: by whom."""
+
+from __future__ import annotations
+
+from seconds import MIB, Seconds
+
+from linnix.insight.facts import OomKill
+
+RULES = """
+- {name: risk, detector: oom_risk, threshold_pct: 8, duration: 3, severity: high}
+- {name: kill, detector: oom_kill, threshold: 1, window_seconds: 60, severity: high}
+- {name: thrash, detector: swap_thrash, threshold_pct: 10, duration: 4, severity: high}
+"""
+
+
+def test_a_host_that_is_nearly_full_names_who_holds_most() -> None:
+    w = Seconds(RULES)
+    w.host["mem_available_bytes"] = 400 * MIB
+    w.runs(300, "warehouse", rss_anon_bytes=6000 * MIB)
+    w.runs(301, "api", rss_anon_bytes=900 * MIB)
+    w.seconds(4)
+    assert w.alarms == {("risk", "high", 300)}
+    (finding,) = w.last
+    assert finding.evidence == {
+        "available_pct": 4.9,
+        "threshold": 8.0,
+        "available_bytes": 400.0 * MIB,
+        "held_bytes": 6000.0 * MIB,
+        "grows_bytes_per_s": 0.0,
+    }
+
+
+def test_who_grows_is_named_before_who_holds_more() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "warehouse", rss_anon_bytes=5000 * MIB)
+    w.runs(301, "report")
+    w.seconds(12, rss_anon_bytes=lambda s: (100 + 20 * s) * MIB)
+    w.host["mem_available_bytes"] = 400 * MIB
+    w.seconds(4, rss_anon_bytes=lambda s: (340 + 20 * s) * MIB)
+    assert w.alarms == {("risk", "high", 301)}
+
+
+def test_a_cgroup_at_its_limit_is_told_of_its_largest() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "java", group="/pod", rss_anon_bytes=900 * MIB, cgroup_memory_pct=96.0)
+    w.runs(301, "sidecar", group="/pod", rss_anon_bytes=20 * MIB, cgroup_memory_pct=96.0)
+    w.runs(302, "postgres", group="/db", rss_anon_bytes=4000 * MIB, cgroup_memory_pct=60.0)
+    w.seconds(4)
+    assert w.alarms == {("risk", "medium", 300)}
+
+
+def test_a_kill_is_told_of_who_grew_and_else_of_who_starts_it_again() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "report", rss_anon_bytes=900 * MIB)
+    w.runs(301, "supervise")
+    w.kills.append(OomKill(id="K1", pid=250, comm="sshd", age_s=3.0, rss_bytes=20 * MIB, largest="P1", parent="P2"))
+    w.seconds(1)
+    assert w.alarms == {("kill", "high", 300)}
+
+    w = Seconds(RULES)
+    w.runs(301, "supervise")
+    w.kills.append(OomKill(id="K1", pid=250, comm="report", age_s=3.0, rss_bytes=20 * MIB, parent="P1"))
+    w.seconds(1)
+    (finding,) = w.last
+    assert finding.evidence == {
+        "kills": 1.0,
+        "threshold": 1.0,
+        "latest_s_ago": 3.0,
+        "killed_pid": 250.0,
+        "held_bytes": 10.0 * MIB,
+    }
+    assert w.alarms == {("kill", "high", 301)}
+
+
+def test_an_old_kill_is_of_the_past_and_one_without_a_culprit_is_of_the_host() -> None:
+    w = Seconds(RULES)
+    w.kills.append(OomKill(id="K1", pid=250, comm="report", age_s=300.0, rss_bytes=20 * MIB))
+    w.seconds(1)
+    assert w.alarms == set()
+    w.kills[0] = OomKill(id="K1", pid=250, comm="report", age_s=1.0, rss_bytes=20 * MIB)
+    w.seconds(1)
+    assert w.alarms == {("kill", "high", None)}
+
+
+def test_memory_that_is_read_again_and_again_is_told_of_who_faults() -> None:
+    w = Seconds(RULES)
+    w.pressure["memory_some_pct"] = 45.0
+    w.totals["refaulted_bytes_per_s"] = 60.0 * MIB
+    w.runs(300, "index", major_faults_per_s=900.0)
+    w.runs(301, "api", group="/api", major_faults_per_s=4.0)
+    w.seconds(5)
+    assert w.alarms == {("thrash", "high", 300)}
+
+
+def test_measured_waits_say_better_who_needs_the_memory() -> None:
+    w = Seconds(RULES)
+    w.pressure["memory_some_pct"] = 45.0
+    w.totals["swap_in_bytes_per_s"] = 60.0 * MIB
+    api = w.runs(300, "api", group="/api", major_faults_per_s=900.0)
+    hog = w.runs(301, "batch", group="/batch")
+    w.waits(api, hog, ms=4000.0, share=0.9, resource="memory")
+    w.seconds(5)
+    assert w.alarms == {("thrash", "high", 301)}
+
+
+def test_pressure_alone_and_reclaim_alone_are_no_thrashing() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "tar")
+    w.pressure["memory_some_pct"] = 45.0
+    w.seconds(10)
+    w.pressure["memory_some_pct"] = 2.0
+    w.totals["reclaimed_bytes_per_s"] = 60.0 * MIB
+    w.seconds(10)
+    assert w.alarms == set()

@@ -1,0 +1,128 @@
+"""Storage that others wait for, and storage that is used up."""
+
+from __future__ import annotations
+
+from seconds import MB, MIB, Seconds
+
+from linnix.insight.facts import Filesystem
+
+RULES = """
+- {name: io, detector: io_saturation, threshold_pct: 20, duration: 5, severity: medium}
+- {name: sync, detector: fsync_storm, threshold_pct: 70, duration: 3, severity: medium}
+- {name: full, detector: disk_full, threshold_pct: 95, full_within_seconds: 1800, severity: medium}
+- {name: full_soon, detector: disk_full, threshold_pct: 99, full_within_seconds: 120, severity: high}
+"""
+
+
+def test_a_reader_that_others_wait_for_is_named() -> None:
+    w = Seconds(RULES)
+    w.pressure |= {"io_some_pct": 70.0, "io_full_pct": 20.0}
+    w.totals["disk_busy_pct"] = 99.0
+    api = w.runs(300, "api", group="/api", read_bytes_per_s=0.2 * MB)
+    scan = w.runs(301, "scan", group="/scan", read_bytes_per_s=80.0 * MB)
+    w.waits(api, scan, ms=4000.0, share=0.8, resource="io")
+    w.seconds(6)
+    assert w.alarms == {("io", "medium", 301)}
+    (finding,) = w.last
+    assert finding.evidence == {
+        "io_some_pct": 70.0,
+        "threshold": 20.0,
+        "io_full_pct": 20.0,
+        "disk_busy_pct": 99.0,
+        "for_s": 5.0,
+        "moved_bytes_per_s": 80_000_000.0,
+        "victims": 1.0,
+    }
+
+
+def test_without_measured_waits_it_is_who_moves_most_where_nobody_gets_anything_done() -> None:
+    w = Seconds(RULES)
+    w.pressure |= {"io_some_pct": 90.0, "io_full_pct": 60.0}
+    w.runs(300, "api", group="/api", read_bytes_per_s=0.2 * MB)
+    w.runs(301, "scan", group="/scan", write_bytes_per_s=30.0 * MB, read_bytes_per_s=50.0 * MB)
+    w.seconds(6)
+    assert w.alarms == {("io", "medium", 301)}
+
+
+def test_a_busy_disk_that_nobody_waits_for_and_a_niced_backup_are_remarks() -> None:
+    w = Seconds(RULES)
+    w.totals["disk_busy_pct"] = 95.0
+    w.pressure |= {"io_some_pct": 15.0, "io_full_pct": 5.0}
+    w.runs(300, "tar", read_bytes_per_s=90.0 * MB)
+    w.seconds(10)
+    assert w.remarks == {("io", 300)}
+    (finding,) = w.last
+    assert next(iter(finding.evidence.items())) == ("disk_busy_pct", 95.0)
+    assert finding.evidence["threshold"] == 80.0
+
+    w.pressure |= {"io_some_pct": 90.0, "io_full_pct": 60.0}
+    w.told[next(iter(w.told))]["nice"] = 19
+    w.seconds(10)
+    assert w.alarms == set()
+
+
+def test_what_does_little_but_sync_is_named() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "ledger", cpu=6.0, sync_pct=92.0, write_bytes_per_s=0.4 * MB, voluntary_switches_per_s=400.0)
+    w.seconds(4)
+    assert w.alarms == {("sync", "medium", 300)}
+    assert w.last[0].message == "pid 300 was in fsync or the like in 92 % of the looks at it"
+
+
+def test_clients_of_a_database_take_turns() -> None:
+    w = Seconds(RULES)
+    for n in range(4):
+        w.runs(300 + n, "postgres", cpu=20.0, sync_pct=35.0, voluntary_switches_per_s=900.0)
+    w.seconds(20)
+    assert w.alarms == set()
+
+
+def disk(used_pct: float, left_mib: int, per_s: float = 0.0, writers: tuple[str, ...] = ()) -> Filesystem:
+    return Filesystem(
+        id="D1",
+        mount="/srv",
+        used_pct=used_pct,
+        available_bytes=left_mib * MIB,
+        fill_bytes_per_s=per_s * MIB,
+        writers=writers,
+    )
+
+
+def test_a_file_system_that_fills_names_its_writer_and_is_high_when_two_minutes_are_left() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "logger", write_bytes_per_s=4.0 * MB)
+    w.filesystems = [disk(82.0, 4000, 4.0, ("P1",))]
+    w.seconds(1)
+    assert w.alarms == {("full", "medium", 300)}
+    assert w.last[0].evidence == {
+        "used_pct": 82.0,
+        "threshold": 95.0,
+        "available_bytes": 4000.0 * MIB,
+        "fill_bytes_per_s": 4.0 * MIB,
+        "full_in_s": 1000.0,
+    }
+    w.filesystems = [disk(90.0, 400, 4.0, ("P1",))]
+    w.seconds(1)
+    assert w.alarms == {("full", "medium", 300), ("full_soon", "high", 300)}
+
+
+def test_who_filled_it_is_remembered_when_there_is_nothing_left_to_write_to() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "logger", write_bytes_per_s=4.0 * MB)
+    w.filesystems = [disk(98.0, 40, 4.0, ("P1",))]
+    w.seconds(1)
+    w.filesystems = [disk(100.0, 0)]
+    w.seconds(30)
+    assert {finding.pid for finding in w.last} == {300}
+
+
+def test_one_that_has_been_full_for_long_is_low_and_a_large_one_with_room_is_nothing() -> None:
+    w = Seconds(RULES)
+    w.filesystems = [disk(97.0, 900)]
+    w.seconds(1)
+    assert w.alarms == {("full", "low", None)}
+
+    w = Seconds(RULES)
+    w.filesystems = [disk(97.0, 300_000), disk(60.0, 9000, 20.0)]
+    w.seconds(9)
+    assert w.alarms == set()
