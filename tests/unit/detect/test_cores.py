@@ -178,7 +178,7 @@ def test_workers_share_the_blame_and_their_parent_is_named() -> None:
     ("group", "share", "ms", "victim_cpu"),
     [
         ("/api", 0.9, 3600.0, 15.0),  # of its own cgroup
-        ("/batch", 0.2, 3600.0, 15.0),  # one of many
+        ("/batch", 0.4, 3600.0, 15.0),  # one of many
         ("/batch", 0.9, 500.0, 15.0),  # it hardly waits
         ("/batch", 0.9, 3600.0, 90.0),  # it wants as much itself
     ],
@@ -190,6 +190,16 @@ def test_who_is_no_noisy_neighbour(group: str, share: float, ms: float, victim_c
     w.waits(api, hog, ms=ms, share=share)
     w.seconds(20)
     assert w.alarms == set()
+
+
+def test_a_neighbour_that_gives_way_or_fills_all_cores_is_a_remark() -> None:
+    for cpu, nice in ((92.0, 10), (180.0, 0)):
+        w = Seconds(RULES)
+        api = w.runs(200, "api", group="/api", cpu=15.0)
+        hog = w.runs(300, "encode", group="/batch", cpu=cpu, minor_faults_per_s=3000.0, nice=nice)
+        w.waits(api, hog, ms=3600.0, share=0.9)
+        w.seconds(5)
+        assert (w.alarms, w.remarks) == (set(), {("neighbour", 300)})
 
 
 def test_a_neighbour_that_was_not_measured_is_a_remark() -> None:

@@ -102,7 +102,8 @@ def test_what_computes_meanwhile_is_an_alarm_only_where_memory_is_scarce() -> No
 def test_a_daemon_opens_its_files_when_it_starts() -> None:
     w = Seconds(RULES)
     w.runs(300, "cognitod", start_ns=w.now_ns + SUSPENDED_NS)
-    w.seconds(11, open_files=lambda s: 3 + 18 * s)
+    w.seconds(9, open_files=lambda s: 3 + 22 * s)
+    w.seconds(14, open_files=lambda s: 190 + 4 * s)
     assert w.alarms == set()
 
 

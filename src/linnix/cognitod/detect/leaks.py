@@ -28,6 +28,9 @@ _FED = 0.5
 _SCARCE_S = 300.0
 #: A process is still starting until it is so many times as old as growth has to last: daemons open their files then.
 _STARTED = 1.5
+#: In its first minute it must go on at this share of the pace that it has had since its birth.
+_YOUNG_S = 60.0
+_GOES_ON = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,11 @@ class Gauge:
         }
         found = {key: self._grown.observe(self._past, process, view.now_ns) for key, process in processes.items()}
         self._grown.forget(set(processes))
-        hits = {key: self._hit(processes[key], growth) for key, growth in found.items() if growth is not None}
+        hits = {
+            key: self._hit(processes[key], growth)
+            for key, growth in found.items()
+            if growth is not None and (not youngest or self._goes_on(processes[key], growth.growth))
+        }
         if isinstance(self._params, signs.ZombieGrowth):
             many = [key for key, process in processes.items() if (self._read(process) or 0) > self._params.standing]
             for key, since_ns in self._many.update(many, view.now_ns).items():
@@ -113,6 +120,10 @@ class Gauge:
         if isinstance(self._params, signs.TreeGrowth):
             hits = _lowest(view, hits)
         return list(hits.values())
+
+    def _goes_on(self, process: Process, growth: Growth) -> bool:
+        since_birth = (self._read(process) or 0.0) / max(process.age_s, 1.0)
+        return process.age_s >= _YOUNG_S or growth.per_s >= _GOES_ON * since_birth
 
     def _hit(self, process: Process, found: _Found) -> Hit:
         growth = found.growth

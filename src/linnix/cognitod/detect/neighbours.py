@@ -1,7 +1,7 @@
 """``noisy_neighbour`` and ``cgroup_throttle``: who waits for a CPU, and because of whom.
 
 Owns the reading of measured blame. Refuses to measure. Invariant: a neighbour is not above ``info`` unless the waits
-were measured, and never accused for waits within its own cgroup.
+were measured, nor where it is niced or fills all cores, and never accused for waits within its own cgroup.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from linnix.insight.facts import Blame, Facts, Process
 
 #: Where waits are not measured, somebody who waits this long beside a hog is worth a remark.
 _WAITS_PCT = 25.0
+#: Whoever uses so much of all cores fills them, and is a matter of ``cpu_saturation``.
+_FILLS_PCT = 80.0
 #: Blame of less than this is not looked at.
 _WORTH_MS = 50.0
 
@@ -56,7 +58,7 @@ class Neighbours:
                 if before and before[1] >= waits_pct:
                     worst = (*before[:4], number)
                 found[head.identity] = worst
-        return {key: self._told(*each) for key, each in found.items()}
+        return {key: self._told(known, *each) for key, each in found.items()}
 
     def _suffers(
         self, view: View, victim: Process | None, pairs: list[Blame], named: dict[str, Process]
@@ -85,7 +87,9 @@ class Neighbours:
     def _is_of(self, process: Process | None, head: Behind) -> bool:
         return process is not None and (process.pid, process.start_ns) in head.members
 
-    def _told(self, head: Behind, waits_pct: float, share_pct: float, uses_pct: float, victims: int) -> Hit:
+    def _told(
+        self, known: Facts, head: Behind, waits_pct: float, share_pct: float, uses_pct: float, victims: int
+    ) -> Hit:
         evidence = {
             "victim_waits_pct": round(waits_pct, 1),
             "threshold": self._params.threshold_pct,
@@ -97,7 +101,11 @@ class Neighbours:
             f"a process of another cgroup waits for a CPU in {waits_pct:.0f} % of the time, {share_pct:.0f} % of that "
             f"because pid {head.who.pid} and its like run"
         )
-        return Hit(cls=self._params.cls, message=message, culprit=head.who, evidence=evidence)
+        theirs = [process for process in known.processes if self._is_of(process, head)]
+        gives_way = all((process.nice or 0) > 0 for process in theirs)
+        fills = uses_pct >= _FILLS_PCT * max(known.host.cores, 1)
+        at_most = "info" if gives_way or fills else "high"
+        return Hit(cls=self._params.cls, message=message, culprit=head.who, evidence=evidence, at_most=at_most)
 
     def _guessed(self, view: View, known: Facts) -> dict[Identity, Hit]:
         """Without measured blame: somebody waits, and somebody else of another cgroup is the only hog."""

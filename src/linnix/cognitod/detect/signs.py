@@ -53,7 +53,7 @@ class NoisyNeighbour(Params, frozen=True, kw_only=True, tag="noisy_neighbour"):
     cls: ClassVar[str] = "noisy_neighbour"
     threshold_pct: Percent
     duration: Seconds
-    share_pct: Percent = 40.0
+    share_pct: Percent = 50.0
     hog_pct: Amount = 60.0
     victim_pct: Amount = 60.0
 
