@@ -20,7 +20,7 @@ _FALLING = 0.05
 #: A single step holds at most this share of the growth.
 _STEP = 0.5
 #: In the last quarter of the time it grows at this share of the pace at least, else it has come to its end.
-_STILL = 0.3
+_STILL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
