@@ -45,11 +45,13 @@ class Past:
         self._least = least
         self._times: deque[int] = deque()
         self._seen: dict[Identity, deque[Moment]] = {}
+        self._expected: dict[int, int] = {}  # samples since then, of those asked for since the last
 
     def add(self, known: Facts) -> None:
         """Take in a sample."""
         now_ns = known.ts_ns
         self._times.append(now_ns)
+        self._expected = {}
         horizon = now_ns - self._reach_ns(self._window_ns) - 2 * NS
         while self._times[0] < horizon:
             self._times.popleft()
@@ -67,7 +69,9 @@ class Past:
         slack_ns = round(self._interval_ns() * _SLACK)
         begin_ns = now_ns - reach_ns - slack_ns
         moments = [moment for moment in self._seen[process.pid, process.start_ns] if moment.ts_ns >= begin_ns]
-        expected = sum(1 for ts_ns in self._times if ts_ns >= begin_ns)
+        if begin_ns not in self._expected:
+            self._expected[begin_ns] = sum(1 for ts_ns in self._times if ts_ns >= begin_ns)
+        expected = self._expected[begin_ns]
         whole = moments[0].ts_ns <= now_ns - reach_ns + slack_ns
         return moments if whole and len(moments) >= max(2, _SEEN * expected) else []
 
