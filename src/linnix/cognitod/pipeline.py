@@ -311,7 +311,9 @@ class Pipeline:
         events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
         rows = self.table.rows()
-        found = self.judging.engine.observe(events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known)
+        found = self.judging.engine.observe(
+            events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known=known
+        )
         for alert in self.judging.weigh(found, self._tell, now_ns):
             self.hub.publish_alert(alert)
             for tell in self._on_alert:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detect_world import MIB, S
+from detect_world import MIB
 
 from linnix.cognitod.detect.chosen import MAX_PROCESSES, choose
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.events import UNKNOWN_FILES
-from linnix.cognitod.model import ROW, USAGE, Finding
+from linnix.cognitod.model import ROW, USAGE
 from linnix.cognitod.senses import Identity, Kill, Senses, SocketRates, Space, Stall, Stuck, Waits
 
 QUIET = {"open_files": UNKNOWN_FILES}
@@ -28,21 +28,7 @@ def host(*people: dict[str, Any], **told: Any) -> Moment:
 
 
 def named(moment: Moment, *culprits: int) -> list[int]:
-    findings = [
-        Finding(
-            rule="r",
-            cls="cpu_spin",
-            severity="low",
-            message="",
-            key=str(pid),
-            ts_ns=S,
-            timestamp=0.0,
-            pid=pid,
-            start_ns=pid,
-        )
-        for pid in culprits
-    ]
-    return [int(moment.rows["pid"][place]) for place in choose(moment, findings)]
+    return [int(moment.rows["pid"][place]) for place in choose(moment, [who(pid) for pid in culprits])]
 
 
 def who(pid: int) -> Identity:
