@@ -52,6 +52,9 @@ ROW = np.dtype(
         ("child_exits", "<u4"),  # children that ended, in the same window; so are the next two
         ("failed_children", "<u4"),  # ended by a code other than 0 or a signal
         ("child_execs", "<u4"),  # programs that children ran
+        ("child_cpu_us", "<u4"),  # of children that ended, what no sample saw of their CPU time; so are the next two
+        ("child_read_kib", "<u4"),  # from block devices
+        ("child_write_kib", "<u4"),
         ("exit_code", "<u4"),  # 0..255
         ("exit_signal", "<u4"),  # terminating signal, 0 if it returned; bit 7: core dumped
         ("tags", "<u4"),  # Tag bits

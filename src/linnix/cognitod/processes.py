@@ -27,6 +27,11 @@ SHORT_NS = 1_000_000_000
 #: A process younger than this would get its CPU percentage from noise.
 MIN_ELAPSED_NS = 10_000_000
 
+#: So many dead generations are gone up to somebody who lives.
+_DEAD_FOREBEARS = 4
+#: Of one child in one account, lest sums of many wrap around.
+_MOST = 1 << 28
+
 _OWN_COMMS = np.array([b"cognitod", b"linnix", b"linnix-reasoner", b"linnix-model"])
 _OWN_CHILDREN = np.array([b"llama-server"])
 _EMPTY_TEXTS = np.zeros(0, EXEC_TEXT)
@@ -187,8 +192,32 @@ class Table(Slots):
         if not len(slots):
             return
         self._view = None
+        self._credit_parents(slots, final)
         self._rows["cpu_ns"][slots] = np.maximum(self._rows["cpu_ns"][slots], final["cpu_ns"])
         self._accounts.settle(slots, final, self._rows["cpu_ns"][slots])
+
+    def _credit_parents(self, slots: Index, final: Array) -> None:
+        """Add what these used since a sample last saw them to what their nearest living forebears' children did: a loop
+        of short commands shows nowhere else.
+        """
+        above = self._parent(slots)
+        for _ in range(_DEAD_FOREBEARS):
+            dead = (above >= 0) & ~self._rows["alive"][above]
+            if not dead.any():
+                break
+            above[dead] = self._parent(above[dead])
+        has = above >= 0
+        slots, final, above = slots[has], final[has], above[has]
+        seen = self._accounts.of(slots)
+        ts_ns = self._rows["exit_ns"][slots]
+        for name, now, before, unit in (
+            ("child_cpu_us", final["cpu_ns"], self._hidden["cpu_base_ns"][slots].view(np.int64), 1000),
+            ("child_read_kib", final["read_bytes"], seen["read_bytes"], 1024),
+            ("child_write_kib", final["write_bytes"], seen["write_bytes"], 1024),
+        ):
+            used = np.maximum(now.astype(np.int64) - np.maximum(before, 0), 0) // unit
+            self._lately[name].add(above, ts_ns, np.minimum(used, _MOST).astype(np.uint32))
+        self._refresh_windows(distinct(above))
 
     def _advance(self, now_ns: int) -> bool:
         """Let time pass in the sliding counts; True when those of every process may have changed."""

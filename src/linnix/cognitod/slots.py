@@ -27,8 +27,10 @@ from linnix.cognitod.trends import RssTrend, Sliding
 
 #: Span of ``WINDOWED``.
 WINDOW_S = 10
+#: What children that ended lately had used that no sample saw, by column of ROW.
+ENDED_USED = ("child_cpu_us", "child_read_kib", "child_write_kib")
 #: What children did lately, by column of ROW.
-WINDOWED = ("forks", "short_children", "child_exits", "failed_children", "child_execs")
+WINDOWED = ("forks", "short_children", "child_exits", "failed_children", "child_execs", *ENDED_USED)
 #: Exited processes kept at most: about 5 MB, and nearly as much again if all of them exec'ed.
 MAX_EXITED = 8_192
 

@@ -16,7 +16,8 @@ _SECOND_NS = 1_000_000_000
 
 
 class Sliding:
-    """Events per slot over the last ``seconds`` seconds, the running second included, kept as one bucket a second.
+    """Events, or amounts, per slot over the last ``seconds`` seconds, the running second included, kept as one bucket a
+    second.
 
     The sum of a slot's buckets is kept beside them: it is asked for far more often than a second passes.
     """
@@ -52,16 +53,19 @@ class Sliding:
         self._head = second
         return True
 
-    def add(self, slots: Index, ts_ns: NDArray[np.uint64]) -> None:
-        """One event for each entry of ``slots``; a slot may occur often. What is older than the window is left out."""
+    def add(self, slots: Index, ts_ns: NDArray[np.uint64], amounts: NDArray[np.uint32] | None = None) -> None:
+        """One event for each entry of ``slots``, or its amount; a slot may occur often. What is older than the window
+        is left out. Sums wrap around at 2^32.
+        """
         if not len(slots):
             return
         self.advance(int(ts_ns.max()))
         second = (ts_ns // np.uint64(_SECOND_NS)).astype(np.int64)
         recent = second > self._head - self._seconds
         slots, second = slots[recent], second[recent]
-        np.add.at(self._buckets.reshape(-1), second % self._seconds * len(self._sums) + slots, 1)
-        np.add.at(self._sums, slots, 1)
+        more = np.uint32(1) if amounts is None else amounts[recent]
+        np.add.at(self._buckets.reshape(-1), second % self._seconds * len(self._sums) + slots, more)
+        np.add.at(self._sums, slots, more)
 
     def span_ns(self, now_ns: int) -> int:
         """How much time the counts cover at ``now_ns``: the whole seconds before, and what has passed of this one."""

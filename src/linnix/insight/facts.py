@@ -133,6 +133,10 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     child_exits_per_s: float = 0.0  # over Activity.window_s, as the next two
     failed_children_per_s: float = 0.0  # ended by a code other than 0 or a signal
     child_execs_per_s: float = 0.0  # programs that its children ran
+    # Of its children, and theirs, that ended: what was told of no process while they lived, over Activity.window_s.
+    ended_cpu_pct: float = 0.0  # of one core
+    ended_read_bytes_per_s: float = 0.0  # from block devices
+    ended_write_bytes_per_s: float = 0.0
     tx_bytes_per_s: float | None = None  # through sockets of IP, loopback included
     rx_bytes_per_s: float | None = None
     tx_calls_per_s: float | None = None

@@ -252,3 +252,59 @@ def test_the_oom_score_is_that_of_the_kernel(of: dict[str, int], score: int) -> 
     row = process(**{"pid": 5, "start_ns": 1, **of})
 
     assert oom_scores(row, 512 * MIB, 512 * MIB).tolist() == [score]
+
+
+def ended_used(table: Table, pid: int) -> tuple[int, int, int]:
+    """CPU time in us, KiB read and KiB written by children of this process that ended."""
+    found = table.find(pid)
+    assert found is not None
+    return int(found["child_cpu_us"]), int(found["child_read_kib"]), int(found["child_write_kib"])
+
+
+def command(table: Table, pid: int, at_ns: int, ppid: int = 2, parent_start_ns: int = 1, **account: int) -> None:
+    """A child that lived a moment, and its account."""
+    kin = {"ppid": ppid, "parent_start_ns": parent_start_ns}
+    table.update(
+        batch(event(Kind.FORK, pid, at_ns, **kin), event(Kind.EXIT, pid, at_ns + 9, start_ns=at_ns, **kin)),
+    )
+    table.settle(final(pid, at_ns, **account))
+
+
+def test_what_a_loops_commands_used_is_told_of_the_loop_for_ten_seconds() -> None:
+    table = Table()
+    sample(table, 10 * SECOND, process(2, 1))
+    for number in range(3):
+        moved = {"read_bytes": 3 * 1024, "write_bytes": 7 * MIB}
+        command(table, 50 + number, (11 + number) * SECOND, cpu_ns=5_000_000, **moved)
+    first = ended_used(table, 2)
+    sample(table, 22 * SECOND, process(2, 1))
+
+    assert first == (15_000, 9, 3 * 7 * 1024)
+    assert ended_used(table, 2) == (10_000, 6, 2 * 7 * 1024)
+
+
+def test_what_a_sample_saw_of_a_child_was_told_of_the_child() -> None:
+    table = Table()
+    seen = process(5, 2, ppid=2, cpu_ns=4 * SECOND, write_bytes=100 * MIB, read_bytes=0)
+    sample(table, 10 * SECOND, process(2, 1), seen)
+    table.update(batch(event(Kind.EXIT, 5, 11 * SECOND, start_ns=2, ppid=2, parent_start_ns=1, cpu_ns=5 * SECOND)))
+    table.settle(final(5, 2, cpu_ns=5 * SECOND, write_bytes=101 * MIB))
+
+    assert ended_used(table, 2) == (1_000_000, 0, 1024)
+
+
+def test_the_nearest_forebear_that_lives_is_told_of() -> None:
+    table = Table()
+    sample(table, 10 * SECOND, process(2, 1))
+    shell = {"ppid": 2, "parent_start_ns": 1}
+    table.update(
+        batch(
+            event(Kind.FORK, 50, 11 * SECOND, **shell),
+            event(Kind.FORK, 51, 11 * SECOND + 1, ppid=50, parent_start_ns=11 * SECOND),
+            event(Kind.EXIT, 50, 11 * SECOND + 2, start_ns=11 * SECOND, **shell),
+            event(Kind.EXIT, 51, 11 * SECOND + 3, start_ns=11 * SECOND + 1, ppid=50, parent_start_ns=11 * SECOND),
+        )
+    )
+    table.settle(final(51, 11 * SECOND + 1, cpu_ns=0, write_bytes=MIB))
+
+    assert ended_used(table, 2) == (0, 0, 1024)

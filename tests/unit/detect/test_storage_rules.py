@@ -61,6 +61,15 @@ def test_a_busy_disk_that_nobody_waits_for_and_a_niced_backup_are_remarks() -> N
     assert w.alarms == set()
 
 
+def test_a_loop_of_short_commands_is_named_by_what_they_moved() -> None:
+    w = Seconds(RULES)
+    w.pressure |= {"io_some_pct": 90.0, "io_full_pct": 60.0}
+    w.runs(300, "sh", ended_read_bytes_per_s=60.0 * MB)
+    w.runs(301, "postgres", write_bytes_per_s=5.0 * MB)
+    w.seconds(6)
+    assert w.alarms == {("io", "medium", 300)}
+
+
 def test_what_does_little_but_sync_is_named() -> None:
     w = Seconds(RULES)
     w.runs(300, "ledger", cpu=6.0, sync_pct=92.0, write_bytes_per_s=0.4 * MB, voluntary_switches_per_s=400.0)

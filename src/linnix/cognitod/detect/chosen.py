@@ -57,10 +57,10 @@ def choose(moment: Moment, culprits: Sequence[Identity]) -> list[int]:
 
 
 def writers(moment: Moment) -> list[int]:
-    """Who writes most to block devices now, most first."""
-    if moment.usage is None:
-        return []
-    return _highest(moment, moment.usage["write_bytes_per_s"], MIN_WRITER_BYTES_PER_S)
+    """Who writes most to block devices now, most first: itself, or by way of children that have ended."""
+    ended = moment.rows["child_write_kib"] * (1024 / WINDOW_S)
+    own = ended if moment.usage is None else np.nan_to_num(moment.usage["write_bytes_per_s"]) + ended
+    return _highest(moment, own, MIN_WRITER_BYTES_PER_S)
 
 
 def _told(moment: Moment, culprits: Sequence[Identity]) -> list[int]:
@@ -111,6 +111,8 @@ def _measures(moment: Moment) -> Iterator[tuple[Values, float]]:
         yield usage["voluntary_switches_per_s"], 100
         yield usage["run_delay_pct"], 5
         yield usage["swap_bytes"], 8 * _MIB
+    yield rows["child_cpu_us"], 0.1 * WINDOW_S * 1e6
+    yield rows["child_read_kib"] + rows["child_write_kib"], 256 * WINDOW_S
     yield rows["threads"], 16
     yield tree.zombies, 2
     yield np.where(tree.branches & (rows["pid"] > 1), tree.descendants, 0), 8

@@ -58,6 +58,9 @@ def processes(
         "child_exits_per_s": [count / WINDOW_S for count in column["child_exits"]],
         "failed_children_per_s": [count / WINDOW_S for count in column["failed_children"]],
         "child_execs_per_s": [count / WINDOW_S for count in column["child_execs"]],
+        "ended_cpu_pct": [round(used_us / WINDOW_S / 1e4, 1) for used_us in column["child_cpu_us"]],
+        "ended_read_bytes_per_s": [kib * 1024 / WINDOW_S for kib in column["child_read_kib"]],
+        "ended_write_bytes_per_s": [kib * 1024 / WINDOW_S for kib in column["child_write_kib"]],
         **_used(moment, at),
     }
     names, values = tuple(told), zip(*told.values(), strict=True)

@@ -82,6 +82,16 @@ class Past:
         return max(window_ns, self._least * self._interval_ns())
 
 
+def writes(process: Process) -> float:
+    """Bytes a second that it writes to block devices, itself or by way of children that have ended."""
+    return (process.write_bytes_per_s or 0.0) + process.ended_write_bytes_per_s
+
+
+def moves(process: Process) -> float:
+    """Bytes a second that it reads from block devices and writes to them, likewise."""
+    return writes(process) + (process.read_bytes_per_s or 0.0) + process.ended_read_bytes_per_s
+
+
 def calm(moments: Sequence[Moment], read: Read) -> float | None:
     """``mean`` without the highest: a process that was started lately has loaded itself in one of its seconds."""
     values = sorted(value for moment in moments if (value := read(moment.process)) is not None)

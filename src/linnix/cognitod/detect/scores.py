@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 from linnix.cognitod.detect.merging import Fault
+from linnix.cognitod.detect.past import moves
 from linnix.cognitod.detect.scene import Scene
 from linnix.cognitod.senses import Identity
 from linnix.insight.facts import Facts, Process
@@ -124,12 +125,8 @@ def _held(process: Process, resource: str, known: Facts) -> float:
         case "memory":
             return process.rss_bytes / max(known.host.mem_total_bytes, 1)
         case "io" | "disk":
-            return _moved(process) / max(sum(map(_moved, known.processes)), 1.0)
+            return moves(process) / max(sum(map(moves, known.processes)), 1.0)
         case "network":
             return (process.tx_bytes_per_s or 0.0) / max(sum(p.tx_bytes_per_s or 0.0 for p in known.processes), 1.0)
         case _:
             return 0.0
-
-
-def _moved(process: Process) -> float:
-    return (process.read_bytes_per_s or 0.0) + (process.write_bytes_per_s or 0.0)

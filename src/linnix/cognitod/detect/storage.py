@@ -8,7 +8,7 @@ nice value, is not above ``info``.
 from __future__ import annotations
 
 from linnix.cognitod.detect.behind import Behind, behind
-from linnix.cognitod.detect.past import Identity
+from linnix.cognitod.detect.past import Identity, moves, writes
 from linnix.cognitod.detect.signs import DiskFull, FsyncStorm, IoSaturation
 from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
 from linnix.insight.facts import Facts, Filesystem, Process
@@ -27,11 +27,6 @@ _FILLS_BYTES_PER_S = 256 * 1024
 #: One that is full so soon is worth a word at half its size.
 _SOON_S = 120.0
 _HALF_PCT = 50.0
-
-
-def moves(process: Process) -> float:
-    """Bytes a second that it reads from block devices and writes to them."""
-    return (process.read_bytes_per_s or 0.0) + (process.write_bytes_per_s or 0.0)
 
 
 def _named(known: Facts) -> dict[str, Process]:
@@ -212,7 +207,7 @@ class Full:
         """The writer that writes most; one that found it full and gave up is remembered while it lives."""
         writers = [named[each] for each in filesystem.writers if each in named]
         if writers:
-            return Who.named(max(writers, key=lambda process: process.write_bytes_per_s or 0.0))
+            return Who.named(max(writers, key=writes))
         before = self._filler.get(filesystem.mount)
         return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == before), None)
 
