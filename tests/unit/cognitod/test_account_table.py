@@ -280,7 +280,7 @@ def test_what_a_loops_commands_used_is_told_of_the_loop_for_ten_seconds() -> Non
     sample(table, 22 * SECOND, process(2, 1))
 
     assert first == (15_000, 9, 3 * 7 * 1024)
-    assert ended_used(table, 2) == (10_000, 6, 2 * 7 * 1024)
+    assert ended_used(table, 2) == (5_000, 3, 7 * 1024)
 
 
 def test_what_a_sample_saw_of_a_child_was_told_of_the_child() -> None:
