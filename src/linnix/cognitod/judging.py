@@ -78,13 +78,13 @@ class Judging:
         kept = [finding for finding, until_ns in self._kept.values() if until_ns > now_ns]
         return [*self.engine.open_findings(now_ns), *kept]
 
-    def weigh(self, found: Sequence[Finding], tell: Tell | None, now_ns: int) -> list[Alert]:
+    def weigh(self, found: Sequence[Finding], known: Facts | None, tell: Tell | None, now_ns: int) -> list[Alert]:
         """Rank what holds after a step of the engine that found ``found``. Returns alerts that began or ended.
 
-        ``tell`` gives the facts of the last sample, with culprits among their processes; each sample has its own.
+        ``known`` are the facts of the last sample; ``tell`` gives the same with culprits among their processes.
         """
         findings = self.open_findings(now_ns)
-        self.causes = causes.rank(findings, self._known(findings, tell))
+        self.causes = causes.rank(findings, self._known(findings, known, tell))
         fresh, self._fresh = self._fresh | {finding.key for finding in found}, set()
         changed = self._gate.observe(self.causes, fresh, now_ns)
         return [self.remember(alert) for alert in changed]
@@ -110,12 +110,17 @@ class Judging:
         _drop_oldest(self._alerts, MAX_ALERTS)
         return alert
 
-    def _known(self, findings: Sequence[Finding], tell: Tell | None) -> Facts | None:
-        """Asked for again only when there is a new sample or another culprit: facts cost more than ranking."""
-        if not findings or tell is None:
+    def _known(self, findings: Sequence[Finding], known: Facts | None, tell: Tell | None) -> Facts | None:
+        """Facts that name every culprit, gathered again only where those of the sample do not: that costs more than
+        ranking.
+        """
+        if not findings or known is None or tell is None:
             self._around = None
             return None
         culprits = sorted({(f.pid, f.start_ns) for f in findings if f.pid is not None and f.start_ns is not None})
+        named = {(process.pid, process.start_ns) for process in known.processes}
+        if named.issuperset(culprits):
+            return known
         if self._around is None or self._around[:2] != (tell, culprits):
             self._around = tell, culprits, tell(culprits)
         return self._around[2]

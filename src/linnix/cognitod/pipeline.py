@@ -109,6 +109,7 @@ class Pipeline:
         self._on_reading: dict[type, Callable[[Any], None]] = {HomeReading: self._take_homes, **on_reading}
         self._senses = senses
         self._on_known = on_known
+        self._known: Facts | None = None  # of the last sample, without findings
         self._tell: Tell | None = None  # facts of the last sample
         self._rates = Sliding(ACTIVITY_WINDOW_S)
         self._rates.resize(5)
@@ -235,7 +236,7 @@ class Pipeline:
         known = self._tell(())
         unusual = self._baseline.observe(known)
         self._tell = partial(self._tell, unusual=unusual)
-        known = msgspec.structs.replace(known, unusual=unusual)
+        known = self._known = msgspec.structs.replace(known, unusual=unusual)
         for hear in self._on_known:
             hear(known)
         return known
@@ -314,7 +315,7 @@ class Pipeline:
         found = self.judging.engine.observe(
             events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known=known
         )
-        for alert in self.judging.weigh(found, self._tell, now_ns):
+        for alert in self.judging.weigh(found, self._known, self._tell, now_ns):
             self.hub.publish_alert(alert)
             for tell in self._on_alert:
                 tell(alert)

@@ -114,7 +114,7 @@ def test_without_a_rule_file_it_is_the_rules_that_come_with_linnix(tmp_path: Pat
 
     done = check("--config", config)
 
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "35 rules from default.yaml (comes with Linnix)")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "33 rules from default.yaml (comes with Linnix)")
 
 
 def test_a_file_of_rules_d_is_checked_over_the_rules_in_use(tmp_path: Path, path: Path) -> None:

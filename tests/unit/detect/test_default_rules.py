@@ -75,7 +75,7 @@ def test_a_loop_around_a_command_is_medium_after_five_seconds() -> None:
         w.step()
         if n == 4:
             assert w.found == {("short_job_flood", "short_job_flood", 800)}
-    assert w.found == {("short_job_flood", "short_job_flood", 800), ("fork_rate", "fork_storm", 800)}
+    assert w.found == {("short_job_flood", "short_job_flood", 800)}
 
 
 def test_an_idle_host_raises_nothing() -> None:
