@@ -23,6 +23,7 @@ from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags, told
 from linnix.cognitod.detect.baseline import Baseline
 from linnix.cognitod.detect.history import History as Trends
+from linnix.cognitod.detect.jobs import Tally
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
@@ -95,6 +96,7 @@ class Pipeline:
         self.snapshot: Snapshot | None = None  # until the first sample is there
         self.trends = Trends()
         self._baseline = Baseline()
+        self._jobs = Tally()
         self.activity = Activity()
         self.history = History()
         self.events_total = 0
@@ -221,14 +223,16 @@ class Pipeline:
         living = rows.compress(rows["alive"])
         usage = self.table.usage(rows["slot"].astype(np.intp))
         elapsed_ns = snapshot.ts_ns - before.ts_ns if before else 0
+        moment = Moment.of(rows, usage, self._senses(snapshot))
         self._tell = partial(
             facts.build,
-            Moment.of(rows, usage, self._senses(snapshot)),
+            moment,
             snapshot,
             self.activity,
             own_pids=frozenset(living["pid"][living["own"]].tolist()),
             rates=rates(before.totals if before else None, snapshot.totals, elapsed_ns),
             trends=self.trends.trends(),
+            ran=self._jobs.take(moment, lambda slots: self.table.started_with(slots)[1]),
             lost_events=self.losses().events,
             degraded=self.degraded,
             place=self.place,

@@ -223,6 +223,25 @@ class OomKill(msgspec.Struct, frozen=True, kw_only=True):
     limit: str = "host"  # host or cgroup: whose memory was used up
 
 
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What children of one process and one name came to in the last sample interval, about a second."""
+
+    id: str  # J1 …
+    parent: str  # id of who started them; of a subshell's, its shell
+    comm: str
+    #: The redacted command line that failed most; where none failed, the most frequent of a few. Of one longer than 120
+    #: characters the middle is left out. Empty: they ran no program, or it is not known.
+    command: str = ""
+    ended: int = 0
+    failed: int = 0  # of these: by a status other than 0, or a signal
+    short: int = 0  # of these: ran a program and lived for less than a second
+    execs: int = 0  # ran a program, whether or not they have ended
+    same: int = 0  # of the failed: those of ``command``; 0 where those of several subshells were put together
+    same_ended: int = 0  # of the ended: those of ``command``, failed ones included
+    code: int = 0  # most frequent exit status of the failed ones, negative for a signal
+    median_ms: float = 0.0  # half of the ended lived so long at most
+
+
 class Unusual(msgspec.Struct, frozen=True, kw_only=True):
     """A series that is far from what is usual on this host."""
 
@@ -260,6 +279,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     blame: tuple[Blame, ...] = ()
     filesystems: tuple[Filesystem, ...] = ()
     oom_kills: tuple[OomKill, ...] = ()  # of the last ten minutes
+    jobs: tuple[Job, ...] = ()  # at most five names a parent and 40 in all: those that failed, then the most
     unusual: tuple[Unusual, ...] = ()
     trends: tuple[Trend, ...] = ()
     processes_total: int = 0

@@ -4,10 +4,11 @@ Owns the choice. Refuses to look anything up. Invariants: at most ``MAX_PROCESSE
 the same order; whoever an open finding accuses is named, though it be idle or dead.
 
 First come the culprits of findings, then, by CPU, memory and pid, the ten with most CPU, the ten with most memory and
-the three that fork most. What follows is there because a fault may show nowhere else: parties of blame, of OOM kills
-and of full file systems, and who is stuck, and the first of each measure; then their parents, and the second and third
-of each measure; last the parents of all others, since whoever is merely busy says most himself. Kernel threads are
-chosen for CPU and for being stuck, blamed or accused, and for nothing else.
+the three that fork most. What follows is there because a fault may show nowhere else: those whose children failed or
+ended most in the last second, parties of blame, of OOM kills and of full file systems, and who is stuck, and the first
+of each measure; then their parents, and the second and third of each measure; last the parents of all others, since
+whoever is merely busy says most himself. Kernel threads are chosen for CPU and for being stuck, blamed or accused, and
+for nothing else.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ _KIB, _MIB = 1024, 1024 * 1024
 Values = NDArray[Any]
 
 
-def choose(moment: Moment, culprits: Sequence[Identity]) -> list[int]:
-    """Places among the moment's rows, most relevant first. ``culprits``: in their order."""
+def choose(moment: Moment, culprits: Sequence[Identity], parents: Sequence[int] = ()) -> list[int]:
+    """Places among the moment's rows, most relevant first. ``culprits``: in their order; ``parents``: places of
+    those whose children failed or ended most.
+    """
     ranked = [_highest(moment, values, floor) for values, floor in _measures(moment)] + _of_senses(moment)
     told = _told(moment, culprits)
-    standing_out = [*_parties(moment), *(places[0] for places in ranked if places)]
+    standing_out = [*parents, *_parties(moment), *(places[0] for places in ranked if places)]
     first = [place for place in standing_out if place not in told]
     others = [places[rank] for rank in range(1, RANKS) for places in ranked if len(places) > rank]
     everybody = (*told, *first, *_forebears(moment, first), *others, *_forebears(moment, told + others))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.detect.recent import identity
+from linnix.cognitod.detect.recent import identities
 from linnix.cognitod.detect.signs import CrashLoop
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.cognitod.events import ARGV_LEN, Array, Kind
@@ -87,12 +87,11 @@ class Crashes:
         parents = {parent for parent, _ in self._programs}
         if not failed.any() and not parents:
             return
-        above = exits["parent_start_ns"], exits["ppid"]
-        keys = _keys(*above)
+        keys = identities(exits["ppid"], exits["parent_start_ns"])
         wanted = np.unique(keys[failed])
         if parents:
             pids, starts = zip(*parents, strict=True)
-            wanted = np.union1d(wanted, _keys(np.array(starts, np.uint64), np.array(pids, np.uint32)))
+            wanted = np.union1d(wanted, identities(np.array(pids, np.uint32), np.array(starts, np.uint64)))
         which = np.flatnonzero(np.isin(keys, wanted))[-_KEPT:]
         columns = (exits[name][which].tolist() for name in ("pid", "start_ns", "ppid", "parent_start_ns", "ts_ns"))
         comms = exits["comm"][which].tolist()
@@ -144,12 +143,6 @@ def _failed(exits: Array) -> NDArray[np.bool_]:
     answered = (code == 1) & np.isin(exits["comm"], np.array(_ANSWER))
     failed: NDArray[np.bool_] = ((code != 0) & ~answered) | ((signal != 0) & ~np.isin(signal, _ASKED_FOR))
     return failed
-
-
-def _keys(starts: NDArray[np.uint64], pids: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    records = np.zeros(len(pids), np.dtype([("start_ns", "<u8"), ("pid", "<u4")]))
-    records["start_ns"], records["pid"] = starts, pids
-    return identity(records)
 
 
 def _parent(view: View, parent: Identity) -> Who | None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from linnix.cognitod.detect import described
+from linnix.cognitod.detect import described, jobs
 from linnix.cognitod.detect.chosen import MIN_CPU_PCT, MIN_RSS_BYTES, choose, writers
 from linnix.cognitod.detect.described import Place
 from linnix.cognitod.detect.moment import Moment
@@ -39,6 +39,7 @@ def build(
     rates: HostRates = NO_RATES,
     trends: Sequence[wire.Trend] = (),
     unusual: Sequence[wire.Unusual] = (),
+    ran: jobs.Told = jobs.NONE,
     lost_events: int = 0,
     degraded: Sequence[str] = (),
     place: Place = lambda *_: Home(),
@@ -46,10 +47,11 @@ def build(
     """The facts of the moment of ``snapshot``, without findings: those are ``told``. ``culprits`` of findings are named
     first, in their order.
 
-    ``trends``: of the host, as ``history.History.trends`` gives them; those of processes are made here.
+    ``trends``: of the host, as ``history.History.trends`` gives them; those of processes are made here. ``ran``: what
+    ``jobs.Tally`` counted in the moment's interval.
     """
     live = moment.rows.compress(moment.rows["alive"])
-    chosen = choose(moment, culprits)
+    chosen = choose(moment, culprits, ran.parents)
     processes = described.processes(moment, chosen, snapshot, own_pids, place)
     ids = {(process.pid, process.start_ns): process.id for process in processes}
     return wire.Facts(
@@ -77,6 +79,7 @@ def build(
         blame=_blame(moment, ids),
         filesystems=_filesystems(moment, [processes[chosen.index(at)].id for at in writers(moment) if at in chosen]),
         oom_kills=_oom_kills(moment, ids),
+        jobs=jobs.told(ran, {place: process.id for place, process in zip(chosen, processes, strict=True)}),
         trends=_trends(trends, moment.rows.take(np.array(chosen, np.intp)), ids),
         unusual=tuple(unusual),
         processes_total=len(live),

@@ -134,7 +134,12 @@ class Recent:
 
 def identity(events: Array) -> NDArray[np.uint64]:
     """(pid, start_ns) as one number; two processes share one with a chance of 2^-64."""
-    mixed: NDArray[np.uint64] = events["start_ns"] * _GOLDEN + events["pid"].astype(np.uint64)
+    return identities(events["pid"], events["start_ns"])
+
+
+def identities(pids: NDArray[np.uint32], starts_ns: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """``identity`` of columns."""
+    mixed: NDArray[np.uint64] = starts_ns * _GOLDEN + pids.astype(np.uint64)
     return mixed
 
 

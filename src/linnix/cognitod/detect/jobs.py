@@ -1,0 +1,260 @@
+"""What children ran and how it ended, by parent and name: the jobs that facts tell.
+
+Owns the count of what ended or ran a program since the facts before. Refuses verdicts. Invariants: nothing is kept but
+how far was counted, so memory is that of the process table; Python objects are made for the groups that may be told,
+and no more than ``_LOOKED_AT`` command lines are looked at.
+
+Counted are rows of the table, so of a storm the latest ``slots.MAX_EXITED`` that ended. What a subshell ran is its
+shell's: it has died by then, and says nothing that the shell does not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from linnix.cognitod.detect.moment import Moment
+from linnix.cognitod.detect.recent import identities
+from linnix.cognitod.detect.tags import SHORT_NS
+from linnix.cognitod.events import COMM_LEN, Kind
+from linnix.cognitod.handles import Index
+from linnix.cognitod.model import Rows, text
+from linnix.insight.facts import Job
+
+MAX_JOBS = 40
+#: Of one parent.
+MAX_NAMES = 5
+MAX_COMMAND = 120
+#: Whoever has so many is named: failures, or children that ended.
+MIN_FAILED, MIN_ENDED = 2, 5
+#: At most so many are named for their jobs.
+MAX_PARENTS = 6
+#: Groups that may be told: who is named is decided later.
+_CANDIDATES = 64
+#: Command lines, of all groups; of the failed and of the others of one group; of one without failures.
+_LOOKED_AT, _OF_GROUP, _OF_CALM = 512, 32, 4
+#: Of a long command line so much of its beginning is told, and of its end.
+_HEAD, _TAIL = 79, 40
+#: Subshells of subshells.
+_FAR = 8
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
+
+#: Words of what these processes were started with, by their slots.
+StartedWith = Callable[[Index], list[list[str]]]
+
+
+class Told(NamedTuple):
+    """The jobs of an interval. ``groups``: by the parent's place among the moment's rows, most worth telling first;
+    ``parents``: places of those who are to be named for them.
+    """
+
+    groups: tuple[tuple[int, Job], ...] = ()
+    parents: tuple[int, ...] = ()
+
+
+NONE = Told()
+
+
+def told(jobs: Told, ids: Mapping[int, str]) -> tuple[Job, ...]:
+    """Those of parents that are named; ``ids``: by their place among the moment's rows."""
+    named = ((ids[place], job) for place, job in jobs.groups if place in ids)
+    return tuple(
+        msgspec.structs.replace(job, id=f"J{number}", parent=parent)
+        for number, (parent, job) in enumerate(islice(named, MAX_JOBS), 1)
+    )
+
+
+@dataclass
+class Tally:
+    """``take`` counts what has happened since it was asked last."""
+
+    _ended_ns: int = 0  # the latest end and the latest exec that were counted
+    _ran_ns: int = 0
+
+    def take(self, moment: Moment, started_with: StartedWith) -> Told:
+        """The jobs since the last call."""
+        rows = moment.rows
+        ended = (rows["last_kind"] == Kind.EXIT) & ~rows["alive"] & (rows["exit_ns"] > self._ended_ns)
+        ran = rows["exec_ns"] > self._ran_ns
+        at = np.flatnonzero(ended | ran)
+        if not len(at):
+            return NONE
+        self._ended_ns = max(self._ended_ns, int(rows["exit_ns"].max(where=ended, initial=0)))
+        self._ran_ns = max(self._ran_ns, int(rows["exec_ns"].max()))
+        parents, direct = _starters(rows, at)
+        kept = parents >= 0
+        if not kept.any():
+            return NONE
+        return _Children.of(rows, at[kept], ended[at[kept]], ran[at[kept]], parents[kept], direct[kept]).told(
+            started_with
+        )
+
+
+@dataclass
+class _Children:
+    """Columns of those counted, in groups of one parent and name, within each the shortest life first."""
+
+    slots: Index
+    comms: NDArray[Any]
+    ended: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    codes: NDArray[np.int64]  # negative for a signal
+    lived_ns: NDArray[np.int64]
+    programs: NDArray[np.bool_]  # ran one
+    direct: NDArray[np.bool_]  # no subshell stands between it and its parent
+    parents: Index  # of each group
+    starts: Index  # of each group, and the end
+    counts: dict[str, NDArray[np.int64]]  # of each group
+
+    @classmethod
+    def of(
+        cls,
+        rows: Rows,
+        at: Index,
+        ended: NDArray[np.bool_],
+        ran: NDArray[np.bool_],
+        parents: Index,
+        direct: NDArray[np.bool_],
+    ) -> _Children:
+        comms = np.ascontiguousarray(rows["comm"][at])
+        halves = comms.view("<u8").reshape(-1, COMM_LEN // 8)
+        keys = parents.astype(np.uint64) * _MIX[0] ^ halves[:, 0] * _MIX[1] ^ halves[:, 1] * _MIX[2]
+        _, first, group, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        signals = (rows["exit_signal"][at] & 0x7F).astype(np.int64)
+        codes = np.where(ended, np.where(signals > 0, -signals, rows["exit_code"][at].astype(np.int64)), 0)
+        lived_ns = rows["exit_ns"][at].astype(np.int64) - rows["first_ns"][at].astype(np.int64)
+        programs = rows["exec_ns"][at] > 0
+        short = ended & programs & (lived_ns < SHORT_NS)
+        masks = {"ended": ended, "failed": codes != 0, "short": short, "execs": ran}
+        counts = {name: np.bincount(group[mask], minlength=len(first)) for name, mask in masks.items()}
+        order = np.lexsort((np.where(ended, lived_ns, np.iinfo(np.int64).max), group))
+        return cls(
+            rows["slot"][at][order].astype(np.intp),
+            comms[first],
+            ended[order],
+            (codes != 0)[order],
+            codes[order],
+            lived_ns[order],
+            programs[order],
+            direct[order],
+            parents[first],
+            np.concatenate([[0], np.cumsum(sizes)]),
+            counts,
+        )
+
+    def told(self, started_with: StartedWith) -> Told:
+        counts = self.counts
+        order = np.lexsort((self.comms, self.parents, -counts["execs"], -counts["ended"], counts["failed"] == 0))
+        names, chosen = Counter[int](), list[int]()
+        for group in order.tolist():
+            parent = int(self.parents[group])
+            names[parent] += 1
+            if names[parent] <= MAX_NAMES:
+                chosen.append(group)
+            if len(chosen) == _CANDIDATES:
+                break
+        looked = self._looked_at(chosen)
+        asked = np.concatenate([np.zeros(0, np.intp), *looked])
+        asked = asked[self.programs[asked]]
+        lines = dict(zip(asked.tolist(), map(" ".join, started_with(self.slots[asked])), strict=True))
+        jobs = [
+            (int(self.parents[group]), self._job(group, which.tolist(), lines))
+            for group, which in zip(chosen, looked, strict=True)
+        ]
+        return Told(tuple(jobs), self._named())
+
+    def _named(self) -> tuple[int, ...]:
+        """Parents above the floor, who fails most first."""
+        who, of = np.unique(self.parents, return_inverse=True)
+        failed = np.bincount(of, self.counts["failed"])
+        ended = np.bincount(of, self.counts["ended"])
+        order = np.lexsort((who, -ended, -failed))
+        above = (failed >= MIN_FAILED) | (ended >= MIN_ENDED)
+        return tuple(who[order][above[order]][:MAX_PARENTS].tolist())
+
+    def _looked_at(self, chosen: list[int]) -> list[Index]:
+        """Of each group the members whose command lines are looked at."""
+        left, looked = _LOOKED_AT, []
+        for group in chosen:
+            members = np.arange(self.starts[group], self.starts[group + 1])
+            failed = members[self.failed[members]]
+            if len(failed):
+                well = members[self.ended[members] & ~self.failed[members]]
+                members = np.concatenate([failed[:_OF_GROUP], well[:_OF_GROUP]])
+            else:
+                members = members[:_OF_CALM]
+            looked.append(members[:left])
+            left -= len(looked[-1])
+        return looked
+
+    def _job(self, group: int, looked: list[int], lines: Mapping[int, str]) -> Job:
+        count = {name: int(counts[group]) for name, counts in self.counts.items()}
+        begin, middle = int(self.starts[group]), (count["ended"] - 1) // 2
+        failed = [at for at in looked if self.failed[at]]
+        told = failed or looked
+        often = Counter(lines.get(at, "") for at in told)
+        line = min(often, key=lambda each: (-often[each], each), default="")
+        same = same_ended = code = 0
+        if failed:
+            members = slice(begin, int(self.starts[group + 1]))
+            code = min(Counter(self.codes[members][self.failed[members]].tolist()).most_common(), key=_most)[0]
+            if all(self.direct[at] for at in failed):
+                same = round(often[line] * count["failed"] / len(failed))
+                same_ended = same + sum(lines.get(at, "") == line for at in looked if not self.failed[at])
+        return Job(
+            id="",
+            parent="",
+            comm=text(bytes(self.comms[group])),
+            command=_cut(line),
+            **count,
+            same=same,
+            same_ended=same_ended,
+            code=code,
+            median_ms=round(int(self.lived_ns[begin + middle]) / 1e6, 1) if count["ended"] else 0.0,
+        )
+
+
+def _most(counted: tuple[int, int]) -> tuple[int, int]:
+    return -counted[1], counted[0]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= MAX_COMMAND else f"{line[:_HEAD]}…{line[-_TAIL:]}"
+
+
+def _starters(rows: Rows, at: Index) -> tuple[Index, NDArray[np.bool_]]:
+    """Of each of these the place of who really started it, of a subshell the shell, -1 where that is not known; and
+    whether that is its parent itself.
+    """
+    able = np.flatnonzero((rows["alive"] | (rows["forks"] > 0)) & ~rows["kthread"])
+    keys = identities(rows["pid"][able], rows["start_ns"][able])
+    order = np.argsort(keys, kind="stable")
+    keys, able = keys[order], able[order]
+
+    def above(of: Index) -> Index:
+        if not len(able):
+            return np.full(len(of), -1, np.intp)
+        wanted = identities(rows["ppid"][of], rows["parent_start_ns"][of])
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[place] == wanted, able[place], -1)
+
+    parents = above(at)
+    each, back = np.unique(parents, return_inverse=True)
+    starters = each.copy()
+    for _ in range(_FAR):
+        dead = np.flatnonzero((starters >= 0) & ~rows["alive"][starters])
+        if not len(dead):
+            break
+        up = above(starters[dead])
+        shell = (up >= 0) & (rows["comm"][up] == rows["comm"][starters[dead]])
+        if not shell.any():
+            break
+        starters[dead[shell]] = up[shell]
+    return starters[back], (starters == each)[back]
