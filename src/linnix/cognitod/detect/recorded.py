@@ -1,14 +1,15 @@
 """From recorded facts to what the engine takes: rows, a snapshot, activity, and events as they may have been.
 
-Owns what is made up and how. Refuses what facts do not tell: programs' names in events, exit codes, lifetimes but
-"younger than a second"; ``unreplayable`` names the rules that need them. Invariant: made-up
+Owns what is made up and how. Refuses what facts do not tell: of what is not among their jobs the name, the status and
+the life but "younger than a second"; ``unreplayable`` names the rules that need more. Invariant: made-up
 events sum up to what the facts counted, as closely as whole numbers can.
 
-Facts hold sums over sliding windows, of the host and of parents. Each tick gets as many events as are missing from its
-window beside those of the ticks before, spread evenly over the time since the last tick: so sums agree at every tick
-unless a sum falls faster than events leave the window, which happens when they were not spread evenly. What the host
-counted and no parent that was told did has parent 0, which is nobody. Sums over trees, and dead children that nobody
-reaps, lack the processes that were not told.
+Jobs of a tick are spread evenly over it, as ``replayed_jobs`` makes them; the rest is filled up. Facts hold sums over
+sliding windows, of the host and of parents. Each tick gets as many events as are missing from its window beside those
+of the ticks before, spread evenly over the time since the last tick: so sums agree at every tick unless a sum falls
+faster than events leave the window, which happens when they were not spread evenly. What the host counted and no parent
+that was told did has parent 0, which is nobody. Sums over trees, and dead children that nobody reaps, lack the
+processes that were not told.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnix.cognitod.detect import params as known
+from linnix.cognitod.detect.replayed_jobs import FIRST_PID, Identity, ReplayedJobs, spread
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.tags import SHORT_NS, WINDOW_S
 from linnix.cognitod.detect.view import NS
@@ -30,10 +32,6 @@ from linnix.cognitod.events import EVENT, Array, Kind
 from linnix.cognitod.model import ROW, TAG_NAMES, Activity, Home, Rows, Snapshot
 from linnix.insight.facts import Facts, Process
 
-Identity = tuple[int, int]
-
-#: Made-up processes have pids beyond the largest that a kernel gives (2^22), so that they are never taken for others.
-_FIRST_PID = 1 << 30
 #: Of one kind and parent in one tick: more is a recording that is wrong.
 _MAX_EVENTS = 100_000
 #: Dead children made up in one tick.
@@ -49,8 +47,6 @@ def unreplayable(rules: Sequence[Rule]) -> dict[str, str]:
     found = {}
     for rule in rules:
         match rule.params:
-            case known.ExecRate():
-                found[rule.name] = "exec_rate: facts do not tell which programs were run"
             case known.ShortJobFlood(max_exec_duration_ms=limit_ms) if limit_ms != SHORT_NS / 1e6:
                 found[rule.name] = f"short_job_flood: facts count lives below 1000 ms, not below {limit_ms:g} ms"
             case _:
@@ -71,6 +67,7 @@ class Step:
     """One tick, as ``Engine.observe`` takes it."""
 
     events: Array  # dtype EVENT, in order of time
+    texts: Array  # dtype EXEC_TEXT, of those of its jobs
     rows: Rows  # dtype ROW
     snapshot: Snapshot
     activity: Activity
@@ -103,10 +100,15 @@ class _Counted:
         self._add(due, _NOBODY, round(whole) - made, begin_ns, now_ns)
         return due
 
+    def made(self, who: Identity, number: int, begin_ns: int, now_ns: int) -> None:
+        """So many are there already."""
+        if number:
+            self._made.setdefault(who, deque()).append(_Batch(begin_ns, now_ns, number))
+
     def _add(self, due: dict[Identity, int], who: Identity, missing: int, begin_ns: int, now_ns: int) -> None:
         if missing > 0:
             due[who] = min(missing, _MAX_EVENTS)
-            self._made.setdefault(who, deque()).append(_Batch(begin_ns, now_ns, due[who]))
+            self.made(who, due[who], begin_ns, now_ns)
 
 
 class Recorded:
@@ -114,18 +116,33 @@ class Recorded:
 
     def __init__(self) -> None:
         self._forks, self._jobs, self._execs = _Counted(), _Counted(), _Counted()
+        self._told = ReplayedJobs()
         self._last_ns: int | None = None
         self._boot_offset_ns = 0
-        self._next_pid = _FIRST_PID
+        self._next_pid = FIRST_PID
 
     def step(self, facts: Facts) -> Step:
         """What the engine would have been given for this tick, as far as the facts tell."""
         if self._last_ns is None:
             self._boot_offset_ns = max(round(facts.host.uptime_s * NS) - facts.ts_ns, 0)
-        events = self._events(facts)
+        told, texts = self._take_jobs(facts)
+        rest = self._events(facts)
         self._last_ns = facts.ts_ns
+        # Forks are first: they tell how far boot time is ahead, and lives are told by it.
+        events = np.concatenate([rest, told])
+        events = events.take(np.argsort(events["ts_ns"], kind="stable"))
         homes = {(each.pid, each.start_ns): _home(each) for each in facts.processes}
-        return Step(events, _rows(facts), _snapshot(facts), _activity(facts), homes)
+        return Step(events, texts, _rows(facts), _snapshot(facts), _activity(facts), homes)
+
+    def _take_jobs(self, facts: Facts) -> tuple[Array, Array]:
+        """Events and texts of the jobs that these facts tell, unless they are of a sample that was there before."""
+        begin_ns = facts.ts_ns - NS if self._last_ns is None else self._last_ns
+        who = {each.id: (each.pid, each.start_ns) for each in facts.processes}
+        jobs = [(who[job.parent], job) for job in facts.jobs] if begin_ns < facts.ts_ns else []
+        for parent, job in jobs:
+            self._jobs.made(parent, job.short, begin_ns, facts.ts_ns)
+            self._execs.made(parent, max(job.execs - job.short, 0), begin_ns, facts.ts_ns)
+        return self._told.take(jobs, begin_ns, facts.ts_ns, self._boot_offset_ns)
 
     def _events(self, facts: Facts) -> Array:
         all_, now_ns = facts.activity, facts.ts_ns
@@ -140,20 +157,19 @@ class Recorded:
         all_jobs = sum(jobs) + max(min(all_.short_jobs_per_s * all_.window_s - sum(short), all_execs - sum(execs)), 0)
         made = [np.zeros(0, EVENT)]
         due = self._forks.due(dict(zip(who, forks, strict=True)), all_.forks_per_s * all_.window_s, *span)
-        made += [self._made(Kind.FORK, parent, _spread(*span[1:], number)) for parent, number in due.items()]
+        made += [self._made(Kind.FORK, parent, spread(*span[1:], number)) for parent, number in due.items()]
         due = self._jobs.due(dict(zip(who, jobs, strict=True)), all_jobs, *span)
         for parent, number in due.items():
-            run = self._made(Kind.EXEC, parent, _spread(*span[1:], number))
+            run = self._made(Kind.EXEC, parent, spread(*span[1:], number))
             run["start_ns"] -= np.uint64(_JOB_NS)
             ended = run.copy()
             ended["kind"] = Kind.EXIT
             made += [run, ended]
         lasting = dict(zip(who, map(sub, execs, jobs), strict=True))
         due = self._execs.due(lasting, all_execs - all_jobs, *span)
-        made += [self._made(Kind.EXEC, parent, _spread(*span[1:], number)) for parent, number in due.items()]
-        events = np.concatenate(made)
-        ordered: Array = events.take(np.argsort(events["ts_ns"], kind="stable"))
-        return ordered
+        made += [self._made(Kind.EXEC, parent, spread(*span[1:], number)) for parent, number in due.items()]
+        events: Array = np.concatenate(made)
+        return events
 
     def _made(self, kind: Kind, parent: Identity, times: NDArray[np.int64]) -> Array:
         events = np.zeros(len(times), EVENT)
@@ -161,7 +177,7 @@ class Recorded:
         events["ppid"], events["parent_start_ns"] = parent
         events["pid"] = np.arange(self._next_pid, self._next_pid + len(times))
         events["start_ns"] = times + self._boot_offset_ns
-        self._next_pid = _FIRST_PID + (self._next_pid - _FIRST_PID + len(times)) % _FIRST_PID
+        self._next_pid = FIRST_PID + (self._next_pid - FIRST_PID + len(times)) % (FIRST_PID // 2)
         return events
 
 
@@ -197,16 +213,11 @@ def _rows(facts: Facts) -> Rows:
         }.items():
             rows[name][at] = value
     zombies = rows[len(facts.processes) :]
-    zombies["pid"] = np.arange(2 * _FIRST_PID, 2 * _FIRST_PID + len(dead))
+    zombies["pid"] = np.arange(2 * FIRST_PID, 2 * FIRST_PID + len(dead))
     zombies["ppid"] = [each.pid for each in dead]
     zombies["parent_start_ns"] = zombies["start_ns"] = [each.start_ns for each in dead]
     zombies["state"] = b"Z"
     return rows
-
-
-def _spread(begin_ns: int, end_ns: int, number: int) -> NDArray[np.int64]:
-    """Moments spread evenly over a time, the last of them its end."""
-    return begin_ns + (end_ns - begin_ns) * np.arange(1, number + 1, dtype=np.int64) // max(number, 1)
 
 
 def _inside(batches: Iterable[_Batch], begin_ns: int) -> int:
@@ -214,7 +225,7 @@ def _inside(batches: Iterable[_Batch], begin_ns: int) -> int:
     return sum(
         batch.number
         if batch.begin_ns >= begin_ns
-        else batch.number - int(np.searchsorted(_spread(*batch), begin_ns, "right"))
+        else batch.number - int(np.searchsorted(spread(*batch), begin_ns, "right"))
         for batch in batches
     )
 

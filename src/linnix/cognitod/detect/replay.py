@@ -16,7 +16,8 @@ import msgspec
 from linnix.cognitod.detect import told
 from linnix.cognitod.detect.causes import rank
 from linnix.cognitod.detect.engine import Engine
-from linnix.cognitod.detect.recorded import Identity, Recorded
+from linnix.cognitod.detect.recorded import Recorded
+from linnix.cognitod.detect.replayed_jobs import Identity
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.model import Finding, Home
 from linnix.insight import facts as wire
@@ -38,7 +39,9 @@ def found(bodies: Iterable[bytes], rules: Sequence[Rule]) -> Iterator[tuple[wire
         def home_of(pid: int, start_ns: int, homes: Mapping[Identity, Home] = homes) -> Home:
             return homes.get((pid, start_ns), _NOWHERE)
 
-        engine.observe(step.events, step.rows, step.snapshot, step.activity, known.ts_ns, home_of=home_of, known=known)
+        engine.observe(
+            step.events, step.rows, step.snapshot, step.activity, known.ts_ns, step.texts, home_of, known=known
+        )
         yield known, engine.open_findings(known.ts_ns)
 
 
