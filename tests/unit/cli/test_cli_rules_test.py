@@ -19,7 +19,7 @@ RULES = """\
   severity: high
 - {name: hog, detector: cpu_pct, threshold: 80, duration: 0, severity: low}
 - {name: leak, detector: rss_growth, threshold: 64, window_seconds: 10}
-- {name: greps, detector: exec_rate, regex: grep, rate_per_min: 60, median_lifetime: 1}
+- {name: quick, detector: short_job_flood, threshold: 9, window_seconds: 5, max_exec_duration_ms: 200}
 """
 STORM = {"cron": [1] * 30, "spawner": [0] * 10 + [100] * 10 + [0] * 10}
 #: Pids that recordings on paper give: 200 the first parent, 300 the second; they began then.
@@ -76,13 +76,13 @@ def test_a_table_says_where_rules_fired_and_how_right_they_were(rules: Path, run
         "storm  high      3     57     1     1       1       1.0 s  spawner (300)",
         "hog    low       0     0      0     0       0       -      -",
         "leak   info      0     0      0     0       0       -      -",
-        "greps  info      0     0      0     0       0       -      -",
+        "quick  info      0     0      0     0       0       -      -",
         "",
         "3 runs, 1 of them normal, 90 ticks",
         "Hits: runs in which a process of the fault was named; others: only somebody else was; after: median seconds",
         "Never fired: hog, leak",
         "Fired where nothing was wrong: storm (high) in quiet-1",
-        "Not decided by recordings: greps: exec_rate: facts do not tell which programs were run",
+        "Not decided by recordings: quick: short_job_flood: facts count lives below 1000 ms, not below 200 ms",
     ]
 
 

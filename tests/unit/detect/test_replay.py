@@ -13,7 +13,7 @@ from linnix.cognitod.detect.recorded import Recorded, unreplayable
 from linnix.cognitod.detect.rules import defaults, parse
 from linnix.cognitod.events import Array, Kind
 from linnix.cognitod.model import Home
-from linnix.insight.facts import Finding, decode, encode
+from linnix.insight.facts import Finding, Job, decode, encode
 from support.recordings import BEGIN_NS, BOOT_NS, EPOCH, WINDOW_S, S, facts, process, storm
 
 BURSTS = {"cron": [1] * 40, "spawner": [0] * 10 + [100] * 5 + [3] * 5 + [40, 0] * 10}
@@ -212,12 +212,103 @@ def test_what_is_no_facts_is_an_error() -> None:
 
 def test_rules_that_facts_cannot_decide_are_named() -> None:
     rules = parse(
-        "- {name: greps, detector: exec_rate, regex: grep, rate_per_min: 60, median_lifetime: 1}\n"
         "- {name: quick, detector: short_job_flood, threshold: 9, window_seconds: 5, max_exec_duration_ms: 200}\n"
         "- {name: jobs, detector: short_job_flood, threshold: 9, window_seconds: 5}\n"
     )
 
     assert unreplayable(rules) == {
-        "greps": "exec_rate: facts do not tell which programs were run",
         "quick": "short_job_flood: facts count lives below 1000 ms, not below 200 ms",
     }
+
+
+def jobs(*seconds: Job | None) -> list[bytes]:
+    """A supervisor and the job that its children were in each second; nothing else happens, but for a fork a second."""
+    bodies = []
+    for at, job in enumerate(seconds):
+        told = () if job is None else (job,)
+        supervisor = process(1, 700, "svcrun", forks_per_s=1.0)
+        activity = {"forks_per_s": 1.0}
+        bodies.append(encode(facts(at, (supervisor,), jobs=told, activity=activity)))
+    return bodies
+
+
+def job(**fields: Any) -> Job:
+    """A program that fails at once."""
+    shape = {"comm": "payments", "command": "payments --conf x", "ended": 1, "failed": 1, "short": 1, "execs": 1}
+    same = {"same": 1, "same_ended": 1, "code": 3, "median_ms": 30.0}
+    return Job(**({"id": "J1", "parent": "P1"} | shape | same | fields))
+
+
+CRASH = "- {name: crash, detector: crash_loop, threshold: 4, duration: 5, keep_firing: 1}"
+
+
+def test_a_job_becomes_lives_with_its_name_status_and_command_line() -> None:
+    step = Recorded().step(decode(jobs(job(ended=3, failed=2, same=2, same_ended=2, short=3, execs=3))[0]))
+    made = step.events[step.events["comm"] == b"payments"]
+    ends = made[made["kind"] == Kind.EXIT]
+
+    assert ends["exit_code"].tolist() == [0, 3, 3]
+    assert ends["ppid"].tolist() == [700] * 3
+    assert (ends["ts_ns"] + BOOT_NS - ends["start_ns"]).tolist() == [30_000_000] * 3
+    assert np.count_nonzero(made["kind"] == Kind.EXEC) == 3
+    said = {int(text["pid"]): bytes(text["argv"])[: text["argv_len"]] for text in step.texts}
+    assert [said[pid] == b"payments --conf x" for pid in ends["pid"].tolist()] == [False, True, True]
+    assert set(step.texts["filename"].tolist()) == {b"payments"}
+
+
+def test_a_program_that_fails_each_second_with_the_same_command_line_is_a_crash_loop() -> None:
+    assert found(jobs(*[job()] * 8), CRASH) == {"crash svcrun": [5, 6, 7]}
+
+
+def test_a_program_that_fails_each_second_with_other_arguments_is_none() -> None:
+    assert found(jobs(*[job(command=f"payments --case {n}") for n in range(8)]), CRASH) == {}
+    assert found(jobs(*[job(command="", same=0, same_ended=0)] * 8), CRASH) == {}
+
+
+def test_a_program_that_mostly_goes_well_is_none() -> None:
+    assert found(jobs(*[job(ended=3, same_ended=3)] * 8), CRASH) == {}
+
+
+def test_children_that_ran_no_program_crash_by_their_name() -> None:
+    worker = job(command="", short=0, execs=0, code=-11)
+
+    assert found(jobs(*[worker] * 8), CRASH) == {"crash svcrun": [5, 6, 7]}
+
+
+def test_a_program_that_runs_for_seconds_ends_as_the_one_that_was_run() -> None:
+    recorded = Recorded()
+    ran, ended = (
+        recorded.step(decode(body)).events
+        for body in jobs(job(ended=0, failed=0, short=0, same=0, same_ended=0), job(execs=0, short=0, median_ms=1000.0))
+    )
+    run, end = ran[ran["kind"] == Kind.EXEC], ended[ended["kind"] == Kind.EXIT]
+
+    assert (run["pid"].tolist(), run["start_ns"].tolist()) == (end["pid"].tolist(), end["start_ns"].tolist())
+
+
+def test_a_pattern_is_held_against_the_names_of_jobs_and_of_their_programs() -> None:
+    bodies = jobs(*[job(ended=3, failed=0, same=0, same_ended=0, short=3, execs=3)] * 8)
+    rule = "- {{name: rate, detector: exec_rate, regex: {}, rate_per_min: 12, median_lifetime: 1}}"
+
+    assert found(bodies, rule.format("^pay")) == {"rate svcrun": [3, 4, 5, 6, 7]}
+    assert found(bodies, rule.format("^grep")) == {}
+
+
+def test_facts_of_one_sample_that_were_asked_for_twice_tell_their_jobs_once() -> None:
+    recorded, (body,) = Recorded(), jobs(job())
+
+    assert [np.count_nonzero(recorded.step(decode(body)).events["kind"] == Kind.EXIT) for _ in range(2)] == [1, 0]
+
+
+def test_jobs_are_among_what_was_counted_and_not_beside_it() -> None:
+    told = storm({"spawner": [0] * 10 + [30]}, runs=True)
+    last = decode(told[-1])
+    thirty = job(parent="P2", ended=30, failed=0, short=30, execs=30, same=0, same_ended=0)
+    made = events([*told[:-1], encode(msgspec.structs.replace(last, jobs=(thirty,)))])
+
+    assert {kind: np.count_nonzero(made["kind"] == kind) for kind in Kind} == {
+        Kind.EXEC: 30,
+        Kind.FORK: 30,
+        Kind.EXIT: 30,
+    }
+    assert set(made["comm"][made["kind"] != Kind.FORK].tolist()) == {b"payments"}
