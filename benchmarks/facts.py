@@ -2,7 +2,8 @@
 
 Owns a process table on paper. In one process, without a daemon: what is measured is the step of the pipeline between
 the sample and the detectors, as CPU time of this thread. The tree is eight wide; every process has an account, a tenth
-of them sockets; ten pairs of blame, a full file system and a kill are told.
+of them sockets; ten pairs of blame, a full file system and a kill are told. Beside that the tally of jobs, of so many
+children each second that run a program and end, a tenth of them with a failure, under fifty parents.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 from common import percentile
 
 from linnix.cognitod.detect import facts
+from linnix.cognitod.detect.jobs import Tally, Told
 from linnix.cognitod.detect.moment import Moment
-from linnix.cognitod.events import PROCESS
+from linnix.cognitod.events import EVENT, EXEC_TEXT, PROCESS, Batch, Kind
 from linnix.cognitod.model import Activity, Snapshot
 from linnix.cognitod.processes import Table
 from linnix.cognitod.senses import Kill, Senses, SocketRates, Space, Stall, Waits
@@ -58,9 +60,43 @@ def senses(table: Table) -> Senses:
     )
 
 
+def ran(second: int, children: int) -> Batch:
+    """A second's children: forked, ran a program with one of a hundred command lines, ended."""
+    at = np.arange(children)
+    child = np.zeros(children, EVENT)
+    child["pid"], child["ppid"] = 100_000 + (second * children + at) % 3_000_000, 1 + at % 50
+    child["parent_start_ns"] = child["ppid"].astype(np.uint64) * 1000
+    child["comm"] = [b"job-%d" % (number % 7) for number in range(children)]
+    child["start_ns"] = child["ts_ns"] = second * S + at * (S // children // 2)
+    run, end, texts = child.copy(), child.copy(), np.zeros(children, EXEC_TEXT)
+    child["kind"], run["kind"], end["kind"] = Kind.FORK, Kind.EXEC, Kind.EXIT
+    run["ts_ns"], end["ts_ns"] = run["ts_ns"] + 1000, end["ts_ns"] + 5_000_000
+    run["text_seq"] = texts["seq"] = second * children + at + 1
+    end["exit_code"] = at % 10 == 0
+    texts["pid"], texts["start_ns"] = run["pid"], run["start_ns"]
+    lines = [b"/usr/bin/job\0--case\0%d\0" % (number % 100) for number in range(children)]
+    texts["argv"], texts["argv_len"] = [np.void(line.ljust(256, b"\0")) for line in lines], list(map(len, lines))
+    texts["argv_total"] = texts["argv_len"]
+    events = np.concatenate([child, run, end])
+    return Batch(events.take(np.argsort(events["ts_ns"], kind="stable")), texts)
+
+
+def tallied(table: Table, children: int, seconds: int) -> tuple[list[float], Told]:
+    """CPU time in ms of the tally of each second, and what it told of the last."""
+    tally, spent_ms, told = Tally(), [], Told()
+    for second in range(100, 100 + seconds):
+        table.update(ran(second, children))
+        moment = Moment.of(table.rows())
+        begun_ns = time.thread_time_ns()
+        told = tally.take(moment, lambda slots: table.started_with(slots)[1])
+        spent_ms.append((time.thread_time_ns() - begun_ns) / 1e6)
+    return spent_ms, told
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, default=2000)
+    parser.add_argument("--children", type=int, default=1667, help="a second; each has three events")
     parser.add_argument("--seconds", type=int, default=200)
     asked = parser.parse_args()
     table = sampled(asked.processes, 12)
@@ -76,6 +112,11 @@ def main() -> int:
         body = encode(known)
     print(
         f"{asked.processes} processes, {len(known.processes)} of them told in {len(body) / 1000:.0f} kB: "
+        f"median {statistics.median(spent_ms):.1f} ms, p99 {percentile(spent_ms, 99):.1f} ms"
+    )
+    spent_ms, jobs = tallied(table, asked.children, asked.seconds)
+    print(
+        f"{3 * asked.children} events a second, {len(jobs.groups)} jobs of them looked at: "
         f"median {statistics.median(spent_ms):.1f} ms, p99 {percentile(spent_ms, 99):.1f} ms"
     )
     return 0

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,6 +196,7 @@ def _rows(facts: Facts) -> Rows:
             "first_ns": max(facts.ts_ns - round(each.age_s * NS), 0),
             "last_ts_ns": facts.ts_ns,
             "comm": each.comm.encode(),
+            "cgroup_id": crc32(each.cgroup.encode()) + 1 if each.cgroup else 0,  # alike where the path is
             "uid": each.uid,
             "cpu_pct": each.cpu_pct,
             "mem_pct": each.mem_pct,
