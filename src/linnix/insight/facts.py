@@ -228,6 +228,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str  # J1 …
     parent: str  # id of who started them; of a subshell's, its shell
+    below: bool = False  # not it, but children of it that are gone: nearest of their forebears that lives
     comm: str
     #: The redacted command line that failed most; where none failed, the most frequent of a few. Of one longer than 120
     #: characters the middle is left out. Empty: they ran no program, or it is not known.
@@ -279,7 +280,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     blame: tuple[Blame, ...] = ()
     filesystems: tuple[Filesystem, ...] = ()
     oom_kills: tuple[OomKill, ...] = ()  # of the last ten minutes
-    jobs: tuple[Job, ...] = ()  # at most five names a parent and 40 in all: those that failed, then the most
+    jobs: tuple[Job, ...] = ()  # five names a parent, as many below it, 40 in all: failed, then most ended first
     unusual: tuple[Unusual, ...] = ()
     trends: tuple[Trend, ...] = ()
     processes_total: int = 0

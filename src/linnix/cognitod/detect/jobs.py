@@ -5,7 +5,8 @@ how far was counted, so memory is that of the process table; Python objects are 
 and no more than ``_LOOKED_AT`` command lines are looked at.
 
 Counted are rows of the table, so of a storm the latest ``slots.MAX_EXITED`` that ended. What a subshell ran is its
-shell's: it has died by then, and says nothing that the shell does not.
+shell's: it has died by then, and says nothing that the shell does not. What others ran that lived for a moment, as the
+driver of a compiler, is told of who lives above them, as something below it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from linnix.cognitod.model import Rows, text
 from linnix.insight.facts import Job
 
 MAX_JOBS = 40
-#: Of one parent.
+#: Of one parent, and as many below it.
 MAX_NAMES = 5
 MAX_COMMAND = 120
 #: Whoever has so many is named: failures, or children that ended.
@@ -42,8 +43,10 @@ _CANDIDATES = 48
 _LOOKED_AT, _OF_GROUP, _OF_CALM = 256, 32, 4
 #: Of a long command line so much of its beginning is told, and of its end.
 _HEAD, _TAIL = 79, 40
-#: Subshells of subshells.
+#: Generations above a child that are gone.
 _FAR = 8
+#: Who lived longer is told as the parent though it is gone.
+_LONG_LIVED_NS = 2_000_000_000
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
 
 #: Words of what these processes were started with, by their slots.
@@ -88,13 +91,13 @@ class Tally:
             return NONE
         self._ended_ns = max(self._ended_ns, int(rows["exit_ns"].max(where=ended, initial=0)))
         self._ran_ns = max(self._ran_ns, int(rows["exec_ns"].max()))
-        parents, direct = _starters(rows, at)
+        parents, direct, below = _starters(rows, at)
         kept = parents >= 0
         if not kept.any():
             return NONE
-        return _Children.of(rows, at[kept], ended[at[kept]], ran[at[kept]], parents[kept], direct[kept]).told(
-            started_with
-        )
+        return _Children.of(
+            rows, at[kept], ended[at[kept]], ran[at[kept]], parents[kept], direct[kept], below[kept]
+        ).told(started_with)
 
 
 @dataclass
@@ -110,6 +113,7 @@ class _Children:
     programs: NDArray[np.bool_]  # ran one
     direct: NDArray[np.bool_]  # no subshell stands between it and its parent
     parents: Index  # of each group
+    below: NDArray[np.bool_]  # of each group
     starts: Index  # of each group, and the end
     counts: dict[str, NDArray[np.int64]]  # of each group
 
@@ -122,10 +126,11 @@ class _Children:
         ran: NDArray[np.bool_],
         parents: Index,
         direct: NDArray[np.bool_],
+        below: NDArray[np.bool_],
     ) -> _Children:
         comms = np.ascontiguousarray(rows["comm"][at])
         halves = comms.view("<u8").reshape(-1, COMM_LEN // 8)
-        keys = parents.astype(np.uint64) * _MIX[0] ^ halves[:, 0] * _MIX[1] ^ halves[:, 1] * _MIX[2]
+        keys = (2 * parents + below).astype(np.uint64) * _MIX[0] ^ halves[:, 0] * _MIX[1] ^ halves[:, 1] * _MIX[2]
         _, first, group, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         signals = (rows["exit_signal"][at] & 0x7F).astype(np.int64)
         codes = np.where(ended, np.where(signals > 0, -signals, rows["exit_code"][at].astype(np.int64)), 0)
@@ -145,16 +150,19 @@ class _Children:
             programs[order],
             direct[order],
             parents[first],
+            below[first],
             np.concatenate([[0], np.cumsum(sizes)]),
             counts,
         )
 
     def told(self, started_with: StartedWith) -> Told:
         counts = self.counts
-        order = np.lexsort((self.comms, self.parents, -counts["execs"], -counts["ended"], counts["failed"] == 0))
-        names, chosen = Counter[int](), list[int]()
+        order = np.lexsort(
+            (self.comms, self.below, self.parents, -counts["execs"], -counts["ended"], counts["failed"] == 0)
+        )
+        names, chosen = Counter[tuple[int, bool]](), list[int]()
         for group in order.tolist():
-            parent = int(self.parents[group])
+            parent = int(self.parents[group]), bool(self.below[group])
             names[parent] += 1
             if names[parent] <= MAX_NAMES:
                 chosen.append(group)
@@ -211,6 +219,7 @@ class _Children:
         return Job(
             id="",
             parent="",
+            below=bool(self.below[group]),
             comm=text(bytes(self.comms[group])),
             command=_cut(line),
             **count,
@@ -229,9 +238,10 @@ def _cut(line: str) -> str:
     return line if len(line) <= MAX_COMMAND else f"{line[:_HEAD]}…{line[-_TAIL:]}"
 
 
-def _starters(rows: Rows, at: Index) -> tuple[Index, NDArray[np.bool_]]:
-    """Of each of these the place of who really started it, of a subshell the shell, -1 where that is not known; and
-    whether that is its parent itself.
+def _starters(rows: Rows, at: Index) -> tuple[Index, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each of these the place of who really started it, -1 where that is not known: of a subshell the shell, of
+    another that is gone who lives above it. Whether that is its parent itself; whether others than subshells are
+    between.
     """
     able = np.flatnonzero((rows["alive"] | (rows["forks"] > 0)) & ~rows["kthread"])
     keys = identities(rows["pid"][able], rows["start_ns"][able])
@@ -245,16 +255,17 @@ def _starters(rows: Rows, at: Index) -> tuple[Index, NDArray[np.bool_]]:
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(keys[place] == wanted, able[place], -1)
 
-    parents = above(at)
-    each, back = np.unique(parents, return_inverse=True)
-    starters = each.copy()
+    each, back = np.unique(above(at), return_inverse=True)
+    starters, below = each.copy(), np.zeros(len(each), np.bool_)
     for _ in range(_FAR):
-        dead = np.flatnonzero((starters >= 0) & ~rows["alive"][starters])
-        if not len(dead):
+        gone = np.flatnonzero((starters >= 0) & ~rows["alive"][starters])
+        here = starters[gone]
+        up = above(here)
+        subshell = (up >= 0) & (rows["comm"][up] == rows["comm"][here])
+        brief = rows["exit_ns"][here].astype(np.int64) - rows["first_ns"][here].astype(np.int64) < _LONG_LIVED_NS
+        gone, up, subshell = (of[subshell | brief] for of in (gone, up, subshell))
+        if not len(gone):
             break
-        up = above(starters[dead])
-        shell = (up >= 0) & (rows["comm"][up] == rows["comm"][starters[dead]])
-        if not shell.any():
-            break
-        starters[dead[shell]] = up[shell]
-    return starters[back], (starters == each)[back]
+        starters[gone] = up
+        below[gone[~subshell]] = True
+    return starters[back], (starters == each)[back], below[back]

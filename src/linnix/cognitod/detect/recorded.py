@@ -40,6 +40,10 @@ _MAX_ZOMBIES = 10_000
 #: A made-up short job lived for so long: half of the longest that its count allows.
 _JOB_NS = SHORT_NS // 2
 _NOBODY: Identity = (0, 0)
+#: Who stands between a parent and what was run below it is remembered for as long after the last of it.
+_BETWEEN_NS = 15 * NS
+#: Programs beyond those of which jobs tell have so many names.
+_NAMES = 1000
 _TAG_BITS = {name: bit for bit, name in TAG_NAMES.items()}
 
 
@@ -118,6 +122,8 @@ class Recorded:
     def __init__(self) -> None:
         self._forks, self._jobs, self._execs = _Counted(), _Counted(), _Counted()
         self._told = ReplayedJobs()
+        #: By parent a child of it that is gone, and when something was run by it last.
+        self._between: dict[Identity, tuple[Identity, int]] = {}
         self._last_ns: int | None = None
         self._boot_offset_ns = 0
         self._next_pid = FIRST_PID
@@ -133,17 +139,29 @@ class Recorded:
         events = np.concatenate([rest, told])
         events = events.take(np.argsort(events["ts_ns"], kind="stable"))
         homes = {(each.pid, each.start_ns): _home(each) for each in facts.processes}
-        return Step(events, texts, _rows(facts), _snapshot(facts), _activity(facts), homes)
+        between = {child: parent for parent, (child, _) in self._between.items()}
+        return Step(events, texts, _rows(facts, between), _snapshot(facts), _activity(facts), homes)
 
     def _take_jobs(self, facts: Facts) -> tuple[Array, Array]:
         """Events and texts of the jobs that these facts tell, unless they are of a sample that was there before."""
         begin_ns = facts.ts_ns - NS if self._last_ns is None else self._last_ns
         who = {each.id: (each.pid, each.start_ns) for each in facts.processes}
-        jobs = [(who[job.parent], job) for job in facts.jobs] if begin_ns < facts.ts_ns else []
+        self._between = {who: seen for who, seen in self._between.items() if facts.ts_ns - seen[1] < _BETWEEN_NS}
+        jobs = [
+            (self._child(who[job.parent], facts.ts_ns) if job.below else who[job.parent], job)
+            for job in facts.jobs
+            if begin_ns < facts.ts_ns
+        ]
         for parent, job in jobs:
             self._jobs.made(parent, job.short, begin_ns, facts.ts_ns)
             self._execs.made(parent, max(job.execs - job.short, 0), begin_ns, facts.ts_ns)
         return self._told.take(jobs, begin_ns, facts.ts_ns, self._boot_offset_ns)
+
+    def _child(self, parent: Identity, now_ns: int) -> Identity:
+        """Who ran what was run below this process: of all who did one."""
+        child, _ = self._between.get(parent, ((3 * FIRST_PID + parent[0], parent[1] + 1), 0))
+        self._between[parent] = child, now_ns
+        return child
 
     def _events(self, facts: Facts) -> Array:
         all_, now_ns = facts.activity, facts.ts_ns
@@ -160,9 +178,14 @@ class Recorded:
         due = self._forks.due(dict(zip(who, forks, strict=True)), all_.forks_per_s * all_.window_s, *span)
         made += [self._made(Kind.FORK, parent, spread(*span[1:], number)) for parent, number in due.items()]
         due = self._jobs.due(dict(zip(who, jobs, strict=True)), all_jobs, *span)
+        told_of = {
+            (each.pid, each.start_ns) for each in facts.processes if each.id in {job.parent for job in facts.jobs}
+        }
         for parent, number in due.items():
             run = self._made(Kind.EXEC, parent, spread(*span[1:], number))
             run["start_ns"] -= np.uint64(_JOB_NS)
+            if parent in told_of:  # of names that were too few to be told
+                run["comm"] = [b"%d" % (pid % _NAMES) for pid in run["pid"].tolist()]
             ended = run.copy()
             ended["kind"] = Kind.EXIT
             made += [run, ended]
@@ -182,10 +205,11 @@ class Recorded:
         return events
 
 
-def _rows(facts: Facts) -> Rows:
+def _rows(facts: Facts, between: Mapping[Identity, Identity]) -> Rows:
+    """``between``: of children that are gone, and ran something, the parent."""
     starts: dict[int, int] = {each.pid: each.start_ns for each in facts.processes}
     dead = [each for each in facts.processes for _ in range(each.zombies)][:_MAX_ZOMBIES]
-    rows = np.zeros(len(facts.processes) + len(dead), ROW)
+    rows = np.zeros(len(facts.processes) + len(dead) + len(between), ROW)
     for at, each in enumerate(facts.processes):
         parent_start_ns = starts.get(each.ppid, 0)
         for name, value in {
@@ -214,11 +238,16 @@ def _rows(facts: Facts) -> Rows:
             "own": each.own,
         }.items():
             rows[name][at] = value
-    zombies = rows[len(facts.processes) :]
+    zombies = rows[len(facts.processes) :][: len(dead)]
     zombies["pid"] = np.arange(2 * FIRST_PID, 2 * FIRST_PID + len(dead))
     zombies["ppid"] = [each.pid for each in dead]
     zombies["parent_start_ns"] = zombies["start_ns"] = [each.start_ns for each in dead]
     zombies["state"] = b"Z"
+    gone = rows[len(facts.processes) + len(dead) :]
+    for at, (child, parent) in enumerate(between.items()):
+        gone["pid"][at], gone["start_ns"][at] = child
+        gone["ppid"][at], gone["parent_start_ns"][at] = parent
+    gone["state"], gone["forks"] = b"X", 1
     return rows
 
 
