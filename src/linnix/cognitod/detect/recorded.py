@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnix.cognitod.detect import params as known
+from linnix.cognitod.detect.jobs import MAX_NAMES
 from linnix.cognitod.detect.replayed_jobs import FIRST_PID, Identity, ReplayedJobs, spread
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.tags import SHORT_NS, WINDOW_S
@@ -178,14 +179,14 @@ class Recorded:
         due = self._forks.due(dict(zip(who, forks, strict=True)), all_.forks_per_s * all_.window_s, *span)
         made += [self._made(Kind.FORK, parent, spread(*span[1:], number)) for parent, number in due.items()]
         due = self._jobs.due(dict(zip(who, jobs, strict=True)), all_jobs, *span)
-        told_of = {
-            (each.pid, each.start_ns) for each in facts.processes if each.id in {job.parent for job in facts.jobs}
-        }
+        names = _names(facts)
         for parent, number in due.items():
             run = self._made(Kind.EXEC, parent, spread(*span[1:], number))
             run["start_ns"] -= np.uint64(_JOB_NS)
-            if parent in told_of:  # of names that were too few to be told
+            if len(names.get(parent, ())) == MAX_NAMES:  # there are others, each of fewer
                 run["comm"] = [b"%d" % (pid % _NAMES) for pid in run["pid"].tolist()]
+            else:
+                run["comm"] = names.get(parent, [b""])[0]
             ended = run.copy()
             ended["kind"] = Kind.EXIT
             made += [run, ended]
@@ -203,6 +204,16 @@ class Recorded:
         events["start_ns"] = times + self._boot_offset_ns
         self._next_pid = FIRST_PID + (self._next_pid - FIRST_PID + len(times)) % (FIRST_PID // 2)
         return events
+
+
+def _names(facts: Facts) -> dict[Identity, list[bytes]]:
+    """What each parent's jobs are called, in the order of the facts."""
+    who = {each.id: (each.pid, each.start_ns) for each in facts.processes}
+    names: dict[Identity, list[bytes]] = {}
+    for job in facts.jobs:
+        if not job.below:
+            names.setdefault(who[job.parent], []).append(job.comm.encode())
+    return names
 
 
 def _rows(facts: Facts, between: Mapping[Identity, Identity]) -> Rows:
