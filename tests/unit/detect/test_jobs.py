@@ -146,6 +146,27 @@ def test_what_a_subshell_ran_is_its_shells_and_is_no_line_that_fails_again_and_a
     ]
 
 
+def test_what_a_driver_ran_that_is_gone_is_told_of_who_lives_above_it() -> None:
+    host = Host()
+    host.process(300, "make")
+    driver = host.child(300, "gcc", "gcc a.c", lived_ms=60, forks=2)
+    host.child(driver["pid"], "cc1", "cc1 a.c", lived_ms=40)
+
+    assert [(pid, job.comm, job.below) for pid, job in host.second()] == [(300, "gcc", False), (300, "cc1", True)]
+
+
+def test_who_has_lived_for_a_while_is_the_parent_though_it_is_gone() -> None:
+    host = Host()
+    host.process(300, "bash")
+    suite = host.child(300, "suite", "suite", lived_ms=9000, forks=2)
+    host.child(suite["pid"], "case", "case 1")
+
+    assert [(pid, job.comm, job.below) for pid, job in host.second()] == [
+        (300, "suite", False),
+        (suite["pid"], "case", False),
+    ]
+
+
 def test_failures_come_first_then_whoever_ended_most_and_a_parent_has_five_names() -> None:
     host = Host()
     host.process(300, "busy")

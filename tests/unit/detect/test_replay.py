@@ -312,3 +312,37 @@ def test_jobs_are_among_what_was_counted_and_not_beside_it() -> None:
         Kind.EXIT: 30,
     }
     assert set(made["comm"][made["kind"] != Kind.FORK].tolist()) == {b"payments"}
+
+
+def test_a_build_whose_compilers_are_run_by_drivers_is_no_loop() -> None:
+    rule = "- {name: loop, detector: short_job_loop, threshold: 25, duration: 5}"
+    shape = {"failed": 0, "same": 0, "same_ended": 0}
+    drivers = job(comm="gcc", ended=30, short=30, execs=30, **shape)
+    passes = job(id="J2", comm="cc1", below=True, ended=60, short=60, execs=60, **shape)
+
+    def second(at: int, *jobs: Job) -> bytes:
+        return encode(facts(at, (process(1, 700, "make", forks_per_s=30.0),), jobs=jobs))
+
+    assert found([second(at, drivers) for at in range(7)], rule) == {"loop make": [4, 5, 6]}
+    assert found([second(at, drivers, passes) for at in range(7)], rule) == {}
+
+
+def test_programs_of_more_names_than_are_told_are_not_taken_for_one() -> None:
+    rule = "- {name: loop, detector: short_job_loop, threshold: 25, duration: 5}"
+    shape = {"failed": 0, "same": 0, "same_ended": 0, "ended": 2, "short": 2, "execs": 2}
+
+    def second(at: int, names: int) -> bytes:
+        jobs = tuple(job(id=f"J{number}", comm=f"job-{number}", **shape) for number in range(1, names + 1))
+        ran = {"forks_per_s": 60.0, "short_jobs_per_s": 60.0, "child_execs_per_s": 60.0}
+        activity = {"forks_per_s": 60.0, "short_jobs_per_s": 60.0, "execs_per_s": 60.0}
+        return encode(facts(at, (process(1, 700, "configure", **ran),), jobs=jobs, activity=activity))
+
+    assert found([second(at, 5) for at in range(7)], rule) == {}
+    assert found([second(at, 1) for at in range(7)], rule) == {"loop configure": [0, 1, 2, 3, 4, 5, 6]}
+
+
+def test_processes_of_one_control_group_are_of_one_when_they_are_replayed() -> None:
+    here = [process(n, 700 + n, "worker", cgroup=path) for n, path in enumerate(["/a", "/a", "/b", None], 1)]
+    one, same, other, none = Recorded().step(facts(0, here)).rows["cgroup_id"].tolist()
+
+    assert (one == same, one == other, none) == (True, False, 0)
