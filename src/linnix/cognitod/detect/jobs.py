@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -48,6 +48,8 @@ _FAR = 8
 #: Who lived longer is told as the parent though it is gone.
 _LONG_LIVED_NS = 2_000_000_000
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
+
+_Value = TypeVar("_Value", int, str)
 
 #: Words of what these processes were started with, by their slots.
 StartedWith = Callable[[Index], list[list[str]]]
@@ -173,7 +175,7 @@ class _Children:
         asked = asked[self.programs[asked]]
         lines = dict(zip(asked.tolist(), map(" ".join, started_with(self.slots[asked])), strict=True))
         jobs = [
-            (int(self.parents[group]), self._job(group, which.tolist(), lines))
+            (int(self.parents[group]), self._job(group, which, lines))
             for group, which in zip(chosen, looked, strict=True)
         ]
         return Told(tuple(jobs), self._named())
@@ -188,34 +190,34 @@ class _Children:
         return tuple(who[order][above[order]][:MAX_PARENTS].tolist())
 
     def _looked_at(self, chosen: list[int]) -> list[Index]:
-        """Of each group the members whose command lines are looked at."""
+        """Of each group the members whose command lines are looked at, failed ones first."""
         left, looked = _LOOKED_AT, []
         for group in chosen:
-            members = np.arange(self.starts[group], self.starts[group + 1])
-            failed = members[self.failed[members]]
-            if len(failed):
-                well = members[self.ended[members] & ~self.failed[members]]
-                members = np.concatenate([failed[:_OF_GROUP], well[:_OF_GROUP]])
-            else:
-                members = members[:_OF_CALM]
+            begin, end = int(self.starts[group]), int(self.starts[group + 1])
+            members = np.arange(begin, min(end, begin + _OF_CALM))
+            if self.counts["failed"][group]:
+                fails = self.failed[begin:end]
+                well = np.flatnonzero(self.ended[begin:end] & ~fails)
+                members = begin + np.concatenate([np.flatnonzero(fails)[:_OF_GROUP], well[:_OF_GROUP]])
             looked.append(members[:left])
             left -= len(looked[-1])
         return looked
 
-    def _job(self, group: int, looked: list[int], lines: Mapping[int, str]) -> Job:
+    def _job(self, group: int, looked: Index, lines: Mapping[int, str]) -> Job:
         count = {name: int(counts[group]) for name, counts in self.counts.items()}
-        begin, middle = int(self.starts[group]), (count["ended"] - 1) // 2
-        failed = [at for at in looked if self.failed[at]]
-        told = failed or looked
-        often = Counter(lines.get(at, "") for at in told)
-        line = min(often, key=lambda each: (-often[each], each), default="")
+        begin, end, middle = int(self.starts[group]), int(self.starts[group + 1]), (count["ended"] - 1) // 2
+        said = [lines.get(at, "") for at in looked.tolist()]
         same = same_ended = code = 0
-        if failed:
-            members = slice(begin, int(self.starts[group + 1]))
-            code = min(Counter(self.codes[members][self.failed[members]].tolist()).most_common(), key=_most)[0]
-            if all(self.direct[at] for at in failed):
-                same = round(often[line] * count["failed"] / len(failed))
-                same_ended = same + sum(lines.get(at, "") == line for at in looked if not self.failed[at])
+        if count["failed"]:
+            fails = self.failed[begin:end]
+            code = _most(self.codes[begin:end][fails][:_LOOKED_AT].tolist())
+            fell = np.count_nonzero(self.failed[looked])
+            line = _most(said[:fell]) if fell else ""
+            if fell and self.direct[looked[:fell]].all():
+                same = round(said[:fell].count(line) * count["failed"] / fell)
+                same_ended = same + said[fell:].count(line)
+        else:
+            line = _most(said) if said else ""
         return Job(
             id="",
             parent="",
@@ -230,8 +232,10 @@ class _Children:
         )
 
 
-def _most(counted: tuple[int, int]) -> tuple[int, int]:
-    return -counted[1], counted[0]
+def _most(values: list[_Value]) -> _Value:
+    """The most frequent, of several the first in order."""
+    distinct = set(values)
+    return min(distinct, key=lambda each: (-values.count(each), each)) if len(distinct) > 1 else values[0]
 
 
 def _cut(line: str) -> str:
