@@ -9,6 +9,7 @@ import msgspec
 
 from linnix.cognitod.api import wire
 from linnix.cognitod.api.app import PAGES
+from linnix.insight import facts
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
@@ -32,6 +33,7 @@ def test_every_field_that_is_sent_is_named() -> None:
         wire.Insights,
         wire.Graph,
         wire.GraphNode,
+        facts.Job,
     )
     sent = {field.encode_name for shape in shapes for field in msgspec.structs.fields(shape)}
     assert sent - documented - {"priority"} == set()

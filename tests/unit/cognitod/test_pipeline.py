@@ -14,7 +14,7 @@ from linnix.cognitod.model import Alert, Finding, Frames, Sample, Snapshot, Tag,
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.processes import Table
 from linnix.cognitod.senses import Senses, Stuck
-from linnix.insight.facts import Facts
+from linnix.insight.facts import Facts, Job
 
 RULES = """
 - {name: burst, detector: fork_burst, threshold: 20, window_seconds: 5, severity: high, cooldown: 60}
@@ -223,3 +223,43 @@ def test_facts_tell_what_is_far_from_usual_here() -> None:
         story.sample(process(1, 1), cpu_pct=95.0)
     (unusual,) = story.pipeline.facts().unusual
     assert (unusual.id, unusual.series, unusual.value) == ("U1", "cpu_pct", 95.0)
+
+
+def test_facts_tell_what_children_ran_and_how_it_ended_in_the_last_interval() -> None:
+    story = Story()
+    shell = process(3, 1, ppid=1, comm=b"svcrun")
+    story.sample(process(1, 1), shell)
+    for pid in (5, 6):
+        born = 10 * SECOND + pid
+        child = {"start_ns": born, "ppid": 3, "parent_start_ns": 1, "comm": b"payments"}
+        story.batch(
+            event(Kind.FORK, pid, born, **child),
+            event(Kind.EXEC, pid, born + 1, text_seq=pid, **child),
+            event(Kind.EXIT, pid, born + SECOND // 4, exit_code=3, **child),
+            texts=text(pid, born, pid, "payments", "--conf", "x"),
+        )
+    story.now_ns += SECOND
+    story.sample(process(1, 1), shell)
+    told = story.pipeline.facts()
+    story.now_ns += SECOND
+    story.sample(process(1, 1), shell)
+
+    (parent,) = (each.id for each in told.processes if each.pid == 3)
+    assert told.jobs == (
+        Job(
+            id="J1",
+            parent=parent,
+            comm="payments",
+            command="payments --conf x",
+            ended=2,
+            failed=2,
+            short=2,
+            execs=2,
+            same=2,
+            same_ended=2,
+            code=3,
+            median_ms=250.0,
+        ),
+    )
+    assert story.known[1].jobs == told.jobs
+    assert story.pipeline.facts().jobs == ()
