@@ -1,11 +1,12 @@
 """From jobs of recorded facts to the events and texts of each child.
 
 Owns how one job's numbers become single lives. Refuses everything that jobs do not tell; ``recorded`` fills that up.
-Invariant: counted again, the events of a tick give the job's ``ended``, ``failed``, ``short``, ``execs`` and ``same``,
-as long as those of a second hold in one tick; equal command lines have equal texts, and others differ.
+Invariant: counted again, the events of a tick give the job's ``ended``, ``failed``, ``short``, ``execs`` and ``same``, of
+each up to ``_MAX_ENDED``; equal command lines have equal texts, and others differ.
 
-Everybody of a job lives its median life, short ones less than a second. Who failed is spread evenly among who ended.
-Who ends after having run its program in an earlier tick is the one that has waited longest.
+Everybody of a job lives its median life, short ones less than a second; whoever else did ran no program. Who failed is
+spread evenly among who ended. Who ends after having run its program in an earlier tick is the one that has waited
+longest.
 """
 
 from __future__ import annotations
@@ -65,7 +66,6 @@ class ReplayedJobs:
         short, failed = _first(number, job.short), _evenly(number, job.failed)
         lived_ns = np.full(number, round(job.median_ms * 1e6), np.int64)
         lived_ns = np.where(short, np.minimum(lived_ns, SHORT_NS - 1), lived_ns)
-        # Half of the others may have lived for less, but then they ran no program.
         ends = np.zeros(number, EVENT)
         ends["kind"], ends["ts_ns"] = Kind.EXIT, ended_ns
         ends["start_ns"] = np.maximum(ended_ns + boot_offset_ns - lived_ns, 1)
