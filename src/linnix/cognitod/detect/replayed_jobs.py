@@ -1,8 +1,8 @@
 """From jobs of recorded facts to the events and texts of each child.
 
 Owns how one job's numbers become single lives. Refuses everything that jobs do not tell; ``recorded`` fills that up.
-Invariant: counted again, the events of a tick give the job's ``ended``, ``failed``, ``short``, ``execs`` and ``same``, of
-each up to ``_MAX_ENDED``; equal command lines have equal texts, and others differ.
+Invariant: counted again, the events of a tick give the job's ``ended``, ``failed``, ``short``, ``execs`` and ``same``,
+of each up to ``_MAX_ENDED``; equal command lines have equal texts, and others differ.
 
 Everybody of a job lives its median life, short ones less than a second; whoever else did ran no program. Who failed is
 spread evenly among who ended. Who ends after having run its program in an earlier tick is the one that has waited
