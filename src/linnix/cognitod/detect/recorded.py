@@ -154,6 +154,7 @@ class Recorded:
             if begin_ns < facts.ts_ns
         ]
         for parent, job in jobs:
+            self._forks.made(parent, job.short, begin_ns, facts.ts_ns)
             self._jobs.made(parent, job.short, begin_ns, facts.ts_ns)
             self._execs.made(parent, max(job.execs - job.short, 0), begin_ns, facts.ts_ns)
         return self._told.take(jobs, begin_ns, facts.ts_ns, self._boot_offset_ns)

@@ -79,6 +79,8 @@ class ReplayedJobs:
 
         runs = ends.compress(short)
         runs["ts_ns"] -= lived_ns[short].astype(np.uint64)
+        born = runs.copy()  # with their programs: how many fork and how many run one is held against each other
+        born["kind"], born["exit_code"], born["exit_signal"] = Kind.FORK, 0, 0
         lasting_ns = spread(begin_ns, now_ns, min(max(job.execs - job.short, 0), _MAX_ENDED))
         lasting = np.zeros(len(lasting_ns), EVENT)
         lasting["ts_ns"], lasting["start_ns"] = lasting_ns, lasting_ns + boot_offset_ns
@@ -89,7 +91,7 @@ class ReplayedJobs:
         runs["text_seq"] = np.arange(self._seq + 1, self._seq + 1 + len(runs))
         self._seq += len(runs)
 
-        events = np.concatenate([runs, ends])
+        events = np.concatenate([born, runs, ends])
         events["ppid"], events["parent_start_ns"] = parent
         events["comm"] = job.comm.encode()
         return events, np.concatenate([self._texts(job, runs), self._last_words(job, ends, failed)])
