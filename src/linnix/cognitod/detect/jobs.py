@@ -38,9 +38,9 @@ MIN_FAILED, MIN_ENDED = 2, 5
 #: At most so many are named for their jobs.
 MAX_PARENTS = 6
 #: Groups that may be told: who is named is decided later.
-_CANDIDATES = 48
+_CANDIDATES = 44
 #: Command lines, of all groups; of the failed and of the others of one group; of one without failures.
-_LOOKED_AT, _OF_GROUP, _OF_CALM = 256, 32, 4
+_LOOKED_AT, _OF_GROUP, _OF_CALM = 192, 24, 3
 #: Of a long command line so much of its beginning is told, and of its end.
 _HEAD, _TAIL = 79, 40
 #: Generations above a child that are gone.
