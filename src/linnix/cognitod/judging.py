@@ -68,9 +68,11 @@ class Judging:
         self._gate.use(rules)
 
     def note(self, finding: Finding) -> None:
-        """Take in what somebody else than a rule found. It is judged with the next sample, together with what the
-        rules make of the same: there is one voice.
+        """Take in what somebody else than a rule found, to be judged with the next sample. Where a rule looks for the
+        same class it speaks alone: it knows who is behind it.
         """
+        if any(rule.params.cls == finding.cls for rule in self.engine.rules):
+            return
         self._noted = [*self._noted, finding][-MAX_NOTED:]
 
     def open_findings(self, now_ns: int) -> list[Finding]:

@@ -220,6 +220,14 @@ def test_a_quota_that_holds_a_process_back_is_not_called_a_loop() -> None:
     assert finding.evidence == {"held_back_pct": 59.0, "threshold": 15.0, "cpu_pct": 40.0, "for_s": 11.0}
 
 
+def test_a_memory_limit_of_its_own_is_no_cpu_quota() -> None:
+    w = Seconds(RULES)
+    held = w.runs(300, "renderd", cpu=20.0, minor_faults_per_s=9000.0)
+    w.waits(held, held, ms=5900.0, share=0.98, kind="own_quota", resource="memory")
+    w.seconds(12)
+    assert w.alarms == set()
+
+
 def test_linnix_itself_and_memory_bound_work_are_left_alone() -> None:
     w = Seconds(RULES)
     w.runs(300, "llama", cpu=199.0, own=True)

@@ -82,7 +82,7 @@ class _Cores:
     def _busy(self, known: Facts) -> dict[Identity, tuple[Process, Sequence[Moment], float]]:
         """Who wanted a tenth of a core at least for the whole duration, and how much on average."""
         self._past.add(known)
-        throttled = {pair.victim for pair in known.blame if pair.kind == "own_quota"}
+        throttled = {pair.victim for pair in known.blame if (pair.resource, pair.kind) == ("cpu", "own_quota")}
         busy = {}
         for process in known.processes:
             if process.kernel_thread or process.own or process.id in throttled:

@@ -156,7 +156,8 @@ class Throttled:
         named = {process.id: process for process in view.known.processes}
         for pair in view.known.blame:
             process = named.get(pair.victim)
-            if pair.kind != "own_quota" or process is None or process.own:
+            # A memory limit of one's own is told by the same word.
+            if (pair.resource, pair.kind) != ("cpu", "own_quota") or process is None or process.own:
                 continue
             # Task time of a pool of threads is shared out to the CPUs that it could have had.
             waited_ms = max(pair.stall_ms, pair.task_ms / min(max(process.threads, 1), cores))

@@ -21,7 +21,7 @@ import numpy as np
 from linnix.cognitod.events import BLOCKED, Array, ProbeState
 
 #: Between two looks.
-LOOK_NS = 5 * 10**9
+LOOK_NS = 2 * 10**9
 MAX_STACKS = 32
 MAX_FRAMES = 32
 
@@ -137,7 +137,7 @@ class Blocked:
         self._finder = next((finder for finder in self._finders if finder.open()), self._finders[-1])
 
     def collect(self, now_ns: int) -> BlockedReading | None:
-        """Every five seconds those that are stuck."""
+        """Every ``LOOK_NS`` those that are stuck."""
         if now_ns < self.due_ns:
             return None
         self.due_ns = now_ns + LOOK_NS
