@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup dev run test test-vm lint fmt bench clean
+.PHONY: help setup dev run test test-vm lint fmt bench lab clean
 
 BIN := .venv/bin
 PYTHON_DIRS := src tests benchmarks hatch_build.py
@@ -13,7 +13,7 @@ ARGS ?=
 help: ## Show this list
 	@echo "Linnix: what make can do here"; echo
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-7s  %s\n' "$$name" "$$text"; done
-	@echo; echo "Options for the command behind run, test or bench go into ARGS:  make run ARGS=--short"
+	@echo; echo "Options for the command behind run, test, bench or lab go into ARGS:  make run ARGS=--short"
 
 setup: ## Install what is missing into the system and .venv, saying what and why; a second time it only checks
 	@scripts/setup.sh run
@@ -46,6 +46,9 @@ fmt: dev ## Rewrite the sources as make lint wants them
 
 bench: dev ## Measure the figures the documents quote; takes minutes and wants a quiet machine
 	@scripts/bench.sh $(ARGS)
+
+lab: setup ## Record the fault laboratory's collection into build/lab (hours; ARGS='--part test'): needs root and a quiet host
+	@scripts/lab.sh $(ARGS)
 
 clean: ## Remove .venv, compiled objects and caches (system packages and the data directory stay)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -92,6 +92,9 @@ def run(
         list[int] | None,
         typer.Option("--seed", min=0, help="Only this seed; repeatable. [default: those of the file]"),
     ] = None,
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="Only scenarios of this part of the collection; repeatable.")
+    ] = None,
     host: Annotated[
         str | None,
         typer.Option("--host", metavar="URL", help="A daemon that runs. [default: start one for each run]"),
@@ -107,9 +110,13 @@ def run(
     Needs root and cgroup2. What is complete in DIR is skipped, so a collection can be interrupted and gone on with.
     """
     from linnix.faultlab import loading, plan
+    from linnix.faultlab.scenario import PARTS
 
     with told():
-        plans = plan.plans(loading.load_all(place), tuple(dict.fromkeys(seed or ())))
+        found = [each for each in loading.load_all(place) if not part or each.scenario.part in part]
+        plans = plan.plans(found, tuple(dict.fromkeys(seed or ())))
+        if not plans:
+            raise CommandError(f"{place}: no scenario of part {' or '.join(part or [])}", "Parts: " + ", ".join(PARTS))
         if dry_run:
             import msgspec
 
