@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from linnix.cognitod import events
-from linnix.cognitod.kernel import latency, oom, preflight, sockets, tcp
+from linnix.cognitod.kernel import latency, oom, preflight, sockets, syncs, tcp
 from support.btf import Btf, Layout
 
 BPF = Path(events.__file__).parent / "bpf"
@@ -35,6 +35,8 @@ def of_dtype(dtype: np.dtype[np.void]) -> Layout:
         ("sockets", "linnix_socket_key", sockets.SOCKET_KEY),
         ("sockets", "linnix_socket_counts", sockets.SOCKET_COUNTS),
         ("sockets", "linnix_socket_books", sockets.SOCKET_BOOKS),
+        ("syncs", "linnix_sync_key", syncs.SYNC_KEY),
+        ("syncs", "linnix_sync_books", syncs.SYNC_BOOKS),
         ("layout", "linnix_blocked", events.BLOCKED),
     ],
 )

@@ -19,6 +19,7 @@ from linnix.cognitod.kernel import KernelError, latency, open_sight, probes
 from linnix.cognitod.kernel.blocked import BlockedWalk
 from linnix.cognitod.kernel.oom import Ooms
 from linnix.cognitod.kernel.sockets import Sockets
+from linnix.cognitod.kernel.syncs import Syncs
 from linnix.cognitod.kernel.tcp import Tcp
 from linnix.insight.facts import Facts
 
@@ -31,6 +32,7 @@ _BPF: dict[str, Callable[[], Instrument]] = {
     "oom": Ooms,
     "tcp": Tcp,
     "sockets": Sockets,
+    "syncs": Syncs,
 }
 
 

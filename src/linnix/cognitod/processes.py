@@ -200,12 +200,7 @@ class Table(Slots):
         """Add what these used since a sample last saw them to what their nearest living forebears' children did: a loop
         of short commands shows nowhere else.
         """
-        above = self._parent(slots)
-        for _ in range(_DEAD_FOREBEARS):
-            dead = (above >= 0) & ~self._rows["alive"][above]
-            if not dead.any():
-                break
-            above[dead] = self._parent(above[dead])
+        above = self._alive_or_above(self._parent(slots))
         has = above >= 0
         slots, final, above = slots[has], final[has], above[has]
         seen = self._accounts.of(slots)
@@ -218,6 +213,24 @@ class Table(Slots):
             used = np.maximum(now.astype(np.int64) - np.maximum(before, 0), 0) // unit
             self._lately[name].add(above, ts_ns, np.minimum(used, _MOST).astype(np.uint32))
         self._refresh_windows(distinct(above))
+
+    def _alive_or_above(self, slots: Index) -> Index:
+        """These where they live, else their nearest forebear that does; -1 where there is none, or it is not known."""
+        at = slots.copy()
+        for _ in range(_DEAD_FOREBEARS):
+            dead = (at >= 0) & ~self._rows["alive"][at]
+            if not dead.any():
+                break
+            at[dead] = self._parent(at[dead])
+        return at
+
+    def survivors(
+        self, pid: NDArray[np.uint32], start_ns: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """Pid and start of these identities where they live, else of their nearest forebear that does; 0 for none."""
+        at = self._alive_or_above(self._locate(pid, start_ns))
+        lives = (at >= 0) & self._rows["alive"][at]
+        return np.where(lives, self._rows["pid"][at], 0), np.where(lives, self._rows["start_ns"][at], 0)
 
     def _advance(self, now_ns: int) -> bool:
         """Let time pass in the sliding counts; True when those of every process may have changed."""

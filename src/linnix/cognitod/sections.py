@@ -98,6 +98,7 @@ class Probes(msgspec.Struct, frozen=True, kw_only=True):
     oom: bool = True
     tcp: bool = True
     sockets: bool = True
+    syncs: bool = True
     waits: bool = True
     blocked: bool = True
     filesystems: bool = True

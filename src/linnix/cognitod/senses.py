@@ -37,6 +37,13 @@ class Waits(NamedTuple):
     sync_pct: float | None
 
 
+class SyncRates(NamedTuple):
+    """How often a process asked for data to be on disk: by fsync and the like, or by a synchronous write."""
+
+    syncs_per_s: float | None  # itself, in the last second; None if it did not
+    ended_syncs_per_s: float  # children of it that ended, and theirs, over the last ten seconds
+
+
 class Stuck(NamedTuple):
     """The thread of a process that has been in uninterruptible sleep for longest, without a break."""
 
@@ -87,6 +94,7 @@ class Senses:
 
     sockets: Mapping[Identity, SocketRates] = field(default_factory=dict)
     waits: Mapping[Identity, Waits] = field(default_factory=dict)
+    syncs: Mapping[Identity, SyncRates] = field(default_factory=dict)
     stuck: Mapping[Identity, Stuck] = field(default_factory=dict)
     tcp_failures_per_s: Mapping[Identity, float] = field(default_factory=dict)
     stalls: tuple[Stall, ...] = ()  # most painful first

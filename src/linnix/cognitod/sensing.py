@@ -18,11 +18,12 @@ from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.host import blocked, filesystems
 from linnix.cognitod.host.filesystems import Filesystem, FilesystemsReading
 from linnix.cognitod.host.memory_limits import MemoryLimits
+from linnix.cognitod.kernel.syncs import SyncsReading
 from linnix.cognitod.kernel.tcp import TCP_KINDS
 from linnix.cognitod.kills import Kills
 from linnix.cognitod.model import Home, Snapshot, text
 from linnix.cognitod.processes import Table
-from linnix.cognitod.senses import Identity, Senses, Space, Stuck
+from linnix.cognitod.senses import Identity, Senses, Space, Stuck, SyncRates
 from linnix.cognitod.sights import Sights, percentile_us, together
 
 WINDOW_NS = 10 * 10**9
@@ -33,6 +34,8 @@ FILLING_BYTES_PER_S = 1 << 20
 SOON_S = 900.0
 #: A percentile is of the last ten seconds, read every five.
 _LATENCY_NS = 16 * 10**9
+#: Syncs are counted anew with every sample.
+_SYNCS_HOLD_NS = 3 * 10**9
 #: How many of the processes with most memory are asked for their memory limits.
 _ASKED = 12
 _FAILURES = np.array([kind != "connects" for kind in TCP_KINDS])
@@ -49,6 +52,7 @@ class Sensing:
         self._limits = MemoryLimits()
         self._filling = Filling()
         self._failing = Failing()
+        self._syncing = Syncing(table)
         self._percentiles: dict[str, tuple[int, float | None]] = {}
 
     def __call__(self, snapshot: Snapshot) -> Senses:
@@ -57,6 +61,7 @@ class Sensing:
         return Senses(
             sockets=sights.sockets,
             waits=sights.waits,
+            syncs=self._syncing.at(now_ns, sights.syncs),
             stuck=_stuck(sights, now_ns),
             tcp_failures_per_s=self._failing.at(now_ns, sights),
             stalls=recent.stalls(self._blame, int(snapshot.timestamp * 10**6)),
@@ -137,6 +142,55 @@ def _failures(sights: Sights) -> dict[Identity, int]:
             who = owner.pid, owner.start_ns
             counts[who] = counts.get(who, 0) + int(row[_FAILURES].sum())
     return counts
+
+
+class Syncing:
+    """Syncs by process as rates: of who lives its own, and of who has ended that of its nearest forebear that lives.
+
+    Who was counted while it lived is not told again once it has ended: its parent is no new culprit.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._last: SyncsReading | None = None
+        self._own: dict[Identity, float] = {}
+        self._ended: deque[tuple[int, dict[Identity, int]]] = deque()
+
+    def at(self, now_ns: int, reading: SyncsReading | None) -> dict[Identity, SyncRates]:
+        """Own ones in the last second, those of children over the last ten; of those that have any."""
+        if reading is not None and reading is not self._last:
+            self._last = reading
+            self._take(reading)
+        if self._last is None or now_ns - self._last.ts_ns > _SYNCS_HOLD_NS:
+            self._own = {}
+        while self._ended and now_ns - self._ended[0][0] >= WINDOW_NS:
+            self._ended.popleft()
+        ended: dict[Identity, int] = {}
+        for _, counts in self._ended:
+            for who, count in counts.items():
+                ended[who] = ended.get(who, 0) + count
+        below: dict[Identity, float] = {}
+        for (_, heir), count in zip(self._heirs(ended), ended.values(), strict=True):
+            below[heir] = below.get(heir, 0.0) + count * 1e9 / WINDOW_NS
+        below.pop((0, 0), None)
+        return {who: SyncRates(self._own.get(who), below.get(who, 0.0)) for who in self._own | below}
+
+    def _take(self, reading: SyncsReading) -> None:
+        keys = zip(reading.keys["pid"].tolist(), reading.keys["start_ns"].tolist(), strict=True)
+        counts = dict(zip(keys, reading.calls.tolist(), strict=True))
+        self._own, ended = {}, dict[Identity, int]()
+        for who, heir in self._heirs(counts):
+            if heir == who:
+                self._own[who] = counts[who] * 1e9 / reading.window_ns
+            else:
+                ended[heir] = ended.get(heir, 0) + counts[who]
+        self._ended.append((reading.ts_ns, ended))
+
+    def _heirs(self, of: Mapping[Identity, int]) -> list[tuple[Identity, Identity]]:
+        """Each with who lives: itself, or its nearest forebear that does, or (0, 0)."""
+        pids, starts = np.array([pid for pid, _ in of], np.uint32), np.array([start for _, start in of], np.uint64)
+        heirs = (told.tolist() for told in self._table.survivors(pids, starts))
+        return list(zip(of, zip(*heirs, strict=True), strict=True))
 
 
 class Filling:

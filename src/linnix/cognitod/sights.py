@@ -1,8 +1,8 @@
 """What the optional instruments told, as long as it is of use.
 
 Owns the last readings: latency over the last ten seconds and since start, OOM kills, TCP trouble by owner, what
-processes move through sockets and wait for, stuck threads, filesystems. Refuses names of processes and cgroups: whoever
-shows them looks them up. Invariant: everything kept is bounded, and what is forgotten stays in the totals.
+processes move through sockets, sync and wait for, stuck threads, filesystems. Refuses names of processes and cgroups:
+whoever shows them looks them up. Invariant: everything kept is bounded, and what is forgotten stays in the totals.
 
 Runs on the event loop's thread.
 """
@@ -24,6 +24,7 @@ from linnix.cognitod.host.waits import WaitsReading
 from linnix.cognitod.kernel.latency import BOUNDS_NS, COUNTS, HISTOGRAM, Histograms, LatencyReading
 from linnix.cognitod.kernel.oom import OomReading
 from linnix.cognitod.kernel.sockets import SOCKET_COUNTS, SocketsReading
+from linnix.cognitod.kernel.syncs import SyncsReading
 from linnix.cognitod.kernel.tcp import TCP_KINDS, TcpReading
 from linnix.cognitod.model import Finding, text
 from linnix.cognitod.senses import Identity, SocketRates, Waits
@@ -170,6 +171,7 @@ class Sights:
         self.tcp_totals: tuple[int, ...] = (0,) * len(TCP_KINDS)
         self.tcp_lost = 0  # of the totals, not told by owner: no room in the kernel, or forgotten here
         self.tcp: dict[Owner, Counts] = {}
+        self.syncs: SyncsReading | None = None
         self.blocked: BlockedReading | None = None
         self.filesystems: FilesystemsReading | None = None
         self._tcp_forgotten = 0
@@ -187,6 +189,7 @@ class Sights:
             OomReading: self._on_oom,
             TcpReading: self._on_tcp,
             SocketsReading: self._on_sockets,
+            SyncsReading: self._on_syncs,
             WaitsReading: self._on_waits,
             BlockedReading: self._on_blocked,
             FilesystemsReading: self._on_filesystems,
@@ -232,6 +235,9 @@ class Sights:
             for key, row in zip(reading.keys, reading.counts, strict=True)
             if key["pid"]
         }
+
+    def _on_syncs(self, reading: SyncsReading) -> None:
+        self.syncs = reading
 
     @property
     def waits(self) -> Mapping[Identity, Waits]:

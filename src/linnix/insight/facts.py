@@ -137,6 +137,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     ended_cpu_pct: float = 0.0  # of one core
     ended_read_bytes_per_s: float = 0.0  # from block devices
     ended_write_bytes_per_s: float = 0.0
+    ended_syncs_per_s: float = 0.0  # fsync and the like, and synchronous writes
     tx_bytes_per_s: float | None = None  # through sockets of IP, loopback included
     rx_bytes_per_s: float | None = None
     tx_calls_per_s: float | None = None
@@ -147,6 +148,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     lock_wait_pct: float | None = None  # waiting for one and the same lock (a futex, or a lock of a file)
     lock_waiters: int | None = None  # most threads at once, of it or of others, that waited for that lock
     sync_pct: float | None = None  # percent of the looks that found one of its threads in fsync or the like
+    syncs_per_s: float | None = None  # its calls of fsync and the like, and its synchronous writes
     stuck_s: float | None = None  # for how long a thread of it has been in uninterruptible sleep without a break
     stuck_in: str | None = None  # the kernel's function that it sleeps in
 

@@ -66,6 +66,7 @@ def test_what_is_switched_off_is_not_made_and_keeps_its_line() -> None:
         "block_latency",
         "oom",
         "sockets",
+        "syncs",
         "waits",
         "blocked",
     ]
@@ -75,7 +76,7 @@ def test_without_ebpf_only_what_reads_proc_is_left_and_the_rest_says_why() -> No
     chosen = instruments.choose(Config(runtime=Runtime(bpf=False)))
 
     assert {state.name: state.reason for state in chosen.unwanted} == dict.fromkeys(
-        ("runqueue_latency", "block_latency", "oom", "tcp", "sockets"), instruments.NO_BPF
+        ("runqueue_latency", "block_latency", "oom", "tcp", "sockets", "syncs"), instruments.NO_BPF
     )
     assert [state.name for eye in chosen.instruments for state in eye.states()] == [
         "waits",

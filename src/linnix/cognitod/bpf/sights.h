@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * What the optional probes share with user space: the layouts of their maps and records. Each is mirrored in
- * kernel/{latency,oom,tcp,sockets,blocked}.py, and tests/layout proves them equal from the BTF of the compiled objects.
+ * kernel/{latency,oom,tcp,sockets,syncs,blocked}.py, and tests/layout proves them equal from the BTF of the compiled objects.
  */
 #ifndef LINNIX_SIGHTS_H
 #define LINNIX_SIGHTS_H
@@ -109,6 +109,19 @@ struct linnix_socket_books {
 	__u64 calls; /* and connections */
 	__u64 lost;  /* of these, counted for nobody because the map was full */
 	__u64 pad[6];
+};
+
+/* Who asked for data to be on disk. */
+struct linnix_sync_key {
+	__u64 start_ns; /* of the thread-group leader */
+	__u32 pid;
+	__u32 pad;
+};
+
+/* Cumulative, for all CPUs. */
+struct linnix_sync_books {
+	__u64 calls;
+	__u64 lost; /* of these, counted for nobody because the map was full */
 };
 
 /* A thread in uninterruptible sleep. */

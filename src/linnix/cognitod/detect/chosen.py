@@ -133,6 +133,7 @@ def _of_senses(moment: Moment) -> list[list[int]]:
         ({who: each.tx_calls_per_s + each.rx_calls_per_s + each.connects_per_s for who, each in sockets}, 100),
         ({who: each.lock_wait_pct or 0.0 for who, each in waits}, 10),
         ({who: each.sync_pct or 0.0 for who, each in waits}, 10),
+        ({who: (each.syncs_per_s or 0.0) + each.ended_syncs_per_s for who, each in senses.syncs.items()}, 5),
         ({who: float(each.lock_waiters or 0) for who, each in waits}, 2),
         (dict(senses.tcp_failures_per_s), 1),
     ]

@@ -119,6 +119,8 @@ def _sensed(moment: Moment, who: Identity) -> dict[str, Any]:
     if (waits := senses.waits.get(who)) is not None:
         told["lock_wait_pct"], told["sync_pct"] = _rate(waits.lock_wait_pct), _rate(waits.sync_pct)
         told["lock_waiters"] = waits.lock_waiters
+    if (syncs := senses.syncs.get(who)) is not None:
+        told["syncs_per_s"], told["ended_syncs_per_s"] = _rate(syncs.syncs_per_s), round(syncs.ended_syncs_per_s, 1)
     if (stuck := senses.stuck.get(who)) is not None:
         told["stuck_s"], told["stuck_in"] = round(stuck.since_s, 1), stuck.where
     if (used_pct := senses.memory_limits.get(who)) is not None:

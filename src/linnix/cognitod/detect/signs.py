@@ -185,13 +185,15 @@ class IoSaturation(Params, frozen=True, kw_only=True, tag="io_saturation"):
 
 class FsyncStorm(Params, frozen=True, kw_only=True, tag="fsync_storm"):
     """A process that uses at most ``max_cpu_pct`` was found in fsync or the like in ``threshold_pct`` of the looks, for
-    ``duration`` seconds.
+    ``duration`` seconds; or processes of one tree and cgroup synced ``syncs_per_s`` times a second for so long, and
+    storage was slow or busy.
     """
 
     cls: ClassVar[str] = "fsync_storm"
     threshold_pct: Percent
     duration: Seconds
     max_cpu_pct: Amount = 60.0
+    syncs_per_s: Amount = 50.0
 
 
 class DiskFull(Params, frozen=True, kw_only=True, tag="disk_full"):

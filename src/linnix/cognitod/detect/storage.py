@@ -7,6 +7,8 @@ nice value, is not above ``info``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from linnix.cognitod.detect.behind import Behind, behind
 from linnix.cognitod.detect.past import Identity, moves, writes
 from linnix.cognitod.detect.signs import DiskFull, FsyncStorm, IoSaturation
@@ -20,6 +22,11 @@ _SUFFERS_PCT = 10.0
 _MOSTLY = 0.4
 #: Who moves less than this is not behind a busy disk.
 _WORTH_BYTES_PER_S = 256 * 1024
+#: Syncs are too many only where some tasks wait for storage in this share of the time, or a disk is as busy.
+_SLOW_PCT = 5.0
+_BUSY_PCT = 30.0
+#: Where a disk is this busy it does nothing else.
+_KEPT_BUSY_PCT = 80.0
 #: A file system with so many bytes left is not nearly full, however large it is; one that gains less than this a
 #: second is not filling.
 _PLENTY_BYTES = 20 << 30
@@ -31,6 +38,28 @@ _HALF_PCT = 50.0
 
 def _named(known: Facts) -> dict[str, Process]:
     return {p.id: p for p in known.processes if p.pid > 1 and not p.kernel_thread and not p.own}
+
+
+def _victims(known: Facts, found: Behind) -> int:
+    """How many processes of other cgroups wait for storage, and mostly for the culprit."""
+    named = {process.id: process for process in known.processes}
+    waits: dict[str, tuple[float, float]] = {}
+    for pair in known.blame:
+        offender = named.get(pair.offender)
+        if pair.resource != "io" or pair.same_cgroup is not False or offender is None:
+            continue
+        if (offender.pid, offender.start_ns) in found.members:
+            waited_ms, share = waits.get(pair.victim, (0.0, 0.0))
+            waits[pair.victim] = waited_ms + pair.task_ms / (pair.window_s * 1000), share + pair.share
+    return sum(
+        1
+        for victim, (waited, share) in waits.items()
+        if 100 * waited >= _SUFFERS_PCT
+        and share >= _MOSTLY
+        and (suffers := named.get(victim)) is not None
+        and not suffers.own
+        and not suffers.kernel_thread
+    )
 
 
 class Saturation:
@@ -68,7 +97,7 @@ class Saturation:
         victims = 0
         if found is not None:
             theirs = [p for p in known.processes if (p.pid, p.start_ns) in found.members]
-            victims = self._victims(known, found)
+            victims = _victims(known, found)
             evidence["moved_bytes_per_s"] = float(round(sum(map(moves, theirs))))
             evidence["victims"] = float(victims)
             message += f"; pid {found.who.pid} and its like moved {evidence['moved_bytes_per_s'] / MIB:.1f} MiB/s"
@@ -102,26 +131,10 @@ class Saturation:
             if moves(process) >= _WORTH_BYTES_PER_S
         }
 
-    def _victims(self, known: Facts, found: Behind) -> int:
-        """How many processes of other cgroups wait for storage, and mostly for the culprit."""
-        named = {process.id: process for process in known.processes}
-        waits: dict[str, tuple[float, float]] = {}
-        for pair in known.blame:
-            offender = named.get(pair.offender)
-            if pair.resource != "io" or pair.same_cgroup is not False or offender is None:
-                continue
-            if (offender.pid, offender.start_ns) in found.members:
-                waited_ms, share = waits.get(pair.victim, (0.0, 0.0))
-                waits[pair.victim] = waited_ms + pair.task_ms / (pair.window_s * 1000), share + pair.share
-        return sum(
-            1
-            for victim, (waited, share) in waits.items()
-            if 100 * waited >= _SUFFERS_PCT
-            and share >= _MOSTLY
-            and (suffers := named.get(victim)) is not None
-            and not suffers.own
-            and not suffers.kernel_thread
-        )
+
+def _syncs(process: Process) -> float:
+    """How often it asks for data to be on disk, a second, or its children did before they ended."""
+    return (process.syncs_per_s or 0.0) + process.ended_syncs_per_s
 
 
 class Syncs:
@@ -134,31 +147,86 @@ class Syncs:
         self._held: Held[Identity] = Held(params.duration)
 
     def observe(self, view: View) -> list[Hit]:
-        """A hit for each process that does little but sync."""
-        if view.known is None:
+        """A hit for each process that does little but sync, and for each of whose tree the syncs are too many."""
+        known = view.known
+        if known is None:
             return []
-        above = {
-            (process.pid, process.start_ns): process
-            for process in _named(view.known).values()
+        named = {(process.pid, process.start_ns): process for process in _named(known).values()}
+        sampled = {
+            key: process
+            for key, process in named.items()
             if (process.sync_pct or 0.0) >= self._params.threshold_pct and process.cpu_pct <= self._params.max_cpu_pct
         }
+        counted = self._counted(view, known, named)
         hits = []
-        for key, since_ns in self._held.update(above, view.now_ns).items():
-            process = above[key]
-            evidence = {
-                "sync_pct": process.sync_pct or 0.0,
-                "threshold": self._params.threshold_pct,
-                "write_bytes_per_s": process.write_bytes_per_s or 0.0,
-                "voluntary_switches_per_s": process.voluntary_switches_per_s or 0.0,
-                "io_some_pct": view.known.pressure.io_some_pct or 0.0,
-                "for_s": round((view.now_ns - since_ns) / NS, 1),
-            }
-            message = f"pid {process.pid} was in fsync or the like in {evidence['sync_pct']:.0f} % of the looks at it"
-            culprit = Who.named(process)
-            hits.append(
-                Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
-            )
+        for key, since_ns in self._held.update(sampled | counted, view.now_ns).items():
+            for_s = round((view.now_ns - since_ns) / NS, 1)
+            if key in sampled:
+                hits.append(self._doing_little_else(known, sampled[key], since_ns, for_s))
+            else:
+                hits.append(self._too_many(known, counted[key], named, since_ns, for_s))
         return hits
+
+    def _counted(self, view: View, known: Facts, named: Mapping[Identity, Process]) -> dict[Identity, Behind]:
+        """Of each cgroup that syncs enough, while storage is slow or busy, who is behind it."""
+        pressed = (known.pressure.io_some_pct or 0.0) >= _SLOW_PCT
+        if not pressed and (known.host.disk_busy_pct or 0.0) < _BUSY_PCT:
+            return {}
+        of_cgroups: dict[str | None, dict[Identity, float]] = {}
+        for key, process in named.items():
+            if _syncs(process) > 0:
+                of_cgroups.setdefault(process.cgroup, {})[key] = _syncs(process)
+        found = (
+            behind(view, weights)
+            for weights in of_cgroups.values()
+            if sum(weights.values()) >= self._params.syncs_per_s
+        )
+        return {each.identity: each for each in found if each and each.weight >= self._params.syncs_per_s}
+
+    def _doing_little_else(self, known: Facts, process: Process, since_ns: int, for_s: float) -> Hit:
+        evidence = {
+            "sync_pct": process.sync_pct or 0.0,
+            "threshold": self._params.threshold_pct,
+            "write_bytes_per_s": process.write_bytes_per_s or 0.0,
+            "voluntary_switches_per_s": process.voluntary_switches_per_s or 0.0,
+            "io_some_pct": known.pressure.io_some_pct or 0.0,
+            "for_s": for_s,
+        }
+        message = f"pid {process.pid} was in fsync or the like in {evidence['sync_pct']:.0f} % of the looks at it"
+        culprit = Who.named(process)
+        return Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
+
+    def _too_many(
+        self, known: Facts, found: Behind, named: Mapping[Identity, Process], since_ns: int, for_s: float
+    ) -> Hit:
+        theirs = [named[key] for key in found.members]
+        busy_pct = known.host.disk_busy_pct or 0.0
+        victims = _victims(known, found)
+        evidence = {
+            "syncs_per_s": round(found.weight, 1),
+            "threshold": self._params.syncs_per_s,
+            "io_some_pct": known.pressure.io_some_pct or 0.0,
+            "disk_busy_pct": busy_pct,
+            "processes": float(len(theirs)),
+            "victims": float(victims),
+            "for_s": for_s,
+        }
+        message = f"pid {found.who.pid} and its like ask {found.weight:.0f} times a second for data to be on disk"
+        # Clients of a database take turns as well, and each commit must be on disk: nothing is wrong unless others are
+        # measured to wait for that, or the disk is kept busy by processes that do hardly anything else. A database
+        # works between its commits: pgbench with four clients takes more than a core.
+        own = _syncs(named[found.identity]) if found.identity in named else 0.0
+        cpu_pct = sum(process.cpu_pct + process.ended_cpu_pct for process in theirs)
+        idle_hands = busy_pct >= _KEPT_BUSY_PCT and cpu_pct <= self._params.max_cpu_pct
+        at_most = "high" if own > found.weight / 2 or victims or idle_hands else "info"
+        return Hit(
+            cls=self._params.cls,
+            message=message,
+            culprit=found.who,
+            since_ns=since_ns,
+            evidence=evidence,
+            at_most=at_most,
+        )
 
 
 class Full:

@@ -44,6 +44,7 @@ OPTIONAL: dict[str, str] = {
     "oom": "who is killed for want of memory, and for whom",
     "tcp": "TCP retransmits, resets and failed connections, by process",
     "sockets": "what is sent and received through sockets of IP, and TCP connections made, by process",
+    "syncs": "how often data is asked to be on disk: fsync and the like, and synchronous writes, by process",
     "waits": "threads that wait for locks or for data to be on disk, of processes that may do so much",
     "blocked": "threads stuck in uninterruptible sleep, with their kernel stacks",
     "filesystems": "how full the filesystems are, local ones only",

@@ -56,6 +56,8 @@ class SightsCollector(Collector):
             tcp.add_metric([kind], count)
         yield tcp
         yield from self._socket_families()
+        syncs = sights.syncs.total if sights.syncs else 0
+        yield CounterMetricFamily("linnix_syncs_total", "Calls of fsync and the like, and synchronous writes", syncs)
         yield from self._filesystems()
 
     def _probe_families(self) -> Iterator[Metric]:
