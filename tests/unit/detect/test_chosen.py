@@ -12,7 +12,7 @@ from linnix.cognitod.detect.chosen import MAX_PROCESSES, choose
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.events import UNKNOWN_FILES
 from linnix.cognitod.model import ROW, USAGE
-from linnix.cognitod.senses import Identity, Kill, Senses, SocketRates, Space, Stall, Stuck, Waits
+from linnix.cognitod.senses import Identity, Kill, Senses, SocketRates, Space, Stall, Stuck, SyncRates, Waits
 
 QUIET = {"open_files": UNKNOWN_FILES}
 
@@ -64,6 +64,7 @@ def test_the_three_that_stand_out_by_a_measure_are_named(name: str, enough: floa
         {"waits": {who(10): Waits(10, None, None), who(11): Waits(9, None, None)}},
         {"waits": {who(10): Waits(None, None, 10), who(11): Waits(None, None, 9)}},
         {"waits": {who(10): Waits(None, 2, None), who(11): Waits(0, 1, 0)}},
+        {"syncs": {who(10): SyncRates(2.0, 3.0), who(11): SyncRates(None, 4.9)}},
         {"tcp_failures_per_s": {who(10): 1.0, who(11): 0.9}},
         {"stuck": {who(10): Stuck(5.0, None), who(99): Stuck(50.0, None)}},
     ],

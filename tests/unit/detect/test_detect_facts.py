@@ -28,7 +28,7 @@ from linnix.cognitod.model import (
     Snapshot,
     Tag,
 )
-from linnix.cognitod.senses import Kill, Senses, SocketRates, Space, Stall, Stuck, Waits
+from linnix.cognitod.senses import Kill, Senses, SocketRates, Space, Stall, Stuck, SyncRates, Waits
 from linnix.cognitod.totals import HostRates
 from linnix.insight import facts as wire
 from linnix.insight.classes import CLASSES, SEVERITIES
@@ -193,6 +193,7 @@ def test_what_instruments_tell_of_a_process_is_told_of_no_other() -> None:
     senses = Senses(
         sockets={(3, 3000): SocketRates(1000.04, 2000.0, 3.0, 4.0, 5.0)},
         waits={(3, 3000): Waits(33.33, 4, None)},
+        syncs={(3, 3000): SyncRates(60.04, 12.3)},
         stuck={(3, 3000): Stuck(12.34, "folio_wait_bit")},
         tcp_failures_per_s={(3, 3000): 0.26},
     )
@@ -208,6 +209,8 @@ def test_what_instruments_tell_of_a_process_is_told_of_no_other() -> None:
             connects_per_s=5.0,
             lock_wait_pct=33.3,
             lock_waiters=4,
+            syncs_per_s=60.0,
+            ended_syncs_per_s=12.3,
             stuck_s=12.3,
             stuck_in="folio_wait_bit",
             tcp_failures_per_s=0.3,

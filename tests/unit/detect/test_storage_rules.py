@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detect_world import SUSPENDED_NS
 from seconds import MB, MIB, Seconds
 
 from linnix.insight.facts import Filesystem
@@ -84,6 +85,67 @@ def test_clients_of_a_database_take_turns() -> None:
         w.runs(300 + n, "postgres", cpu=20.0, sync_pct=35.0, voluntary_switches_per_s=900.0)
     w.seconds(20)
     assert w.alarms == set()
+
+
+def test_a_loop_of_short_commands_that_sync_is_its_shells() -> None:
+    w = Seconds(RULES)
+    w.pressure["io_some_pct"] = 40.0
+    w.totals["disk_busy_pct"] = 60.0
+    w.runs(300, "sh", cpu=1.0, ended_syncs_per_s=120.0)
+    w.runs(301, "keeper", group="/other", syncs_per_s=20.0)
+    w.seconds(3)
+    w.runs(302, "dd", ppid=300, start_ns=w.now_ns + SUSPENDED_NS, syncs_per_s=210.0)
+    w.seconds(1)
+    assert w.alarms == {("sync", "medium", 300)}
+    assert w.last[0].evidence == {
+        "syncs_per_s": 330.0,
+        "threshold": 50.0,
+        "io_some_pct": 40.0,
+        "disk_busy_pct": 60.0,
+        "processes": 2.0,
+        "victims": 0.0,
+        "for_s": 3.0,
+    }
+    assert w.last[0].message == "pid 300 and its like ask 330 times a second for data to be on disk"
+
+
+def test_many_syncs_that_slow_nothing_down_are_nothing() -> None:
+    w = Seconds(RULES)
+    w.pressure["io_some_pct"] = 4.9
+    w.totals["disk_busy_pct"] = 29.0
+    w.runs(300, "ledger", syncs_per_s=900.0)
+    w.seconds(10)
+    assert (w.alarms, w.remarks) == (set(), set())
+    w.totals["disk_busy_pct"] = 30.0
+    w.seconds(4)
+    assert w.alarms == {("sync", "medium", 300)}
+
+
+def commits(cpu: float, busy_pct: float, count: int = 4) -> Seconds:
+    """A database and its clients, each of which has its share of the syncs."""
+    w = Seconds(RULES)
+    w.pressure["io_some_pct"] = 15.0
+    w.totals["disk_busy_pct"] = busy_pct
+    w.runs(300, "postgres", group="/db")
+    for n in range(count):
+        w.runs(301 + n, "postgres", ppid=300, group="/db", cpu=cpu, syncs_per_s=100.0)
+    return w
+
+
+def test_commits_are_what_a_database_is_for_unless_others_are_measured_to_wait_for_them() -> None:
+    assert commits(cpu=30.0, busy_pct=95.0).seconds(20).alarms == set()
+    assert commits(cpu=40.0, busy_pct=95.0, count=2).seconds(20).alarms == set()
+    w = commits(cpu=30.0, busy_pct=70.0)
+    api = w.runs(400, "api", group="/api")
+    w.waits(api, w.processes[301, next(start for pid, start in w.processes if pid == 301)], 4000.0, 0.8, resource="io")
+    w.seconds(4)
+    assert w.alarms == {("sync", "medium", 300)}
+    assert (w.last[0].evidence["processes"], w.last[0].evidence["victims"]) == (4.0, 1.0)
+
+
+def test_processes_that_take_turns_and_do_hardly_anything_else_keep_a_disk_busy() -> None:
+    assert commits(cpu=3.0, busy_pct=79.0).seconds(20).remarks == {("sync", 300)}
+    assert commits(cpu=3.0, busy_pct=95.0).seconds(4).alarms == {("sync", "medium", 300)}
 
 
 def disk(used_pct: float, left_mib: int, per_s: float = 0.0, writers: tuple[str, ...] = ()) -> Filesystem:

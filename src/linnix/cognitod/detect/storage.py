@@ -7,7 +7,9 @@ nice value, is not above ``info``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+
+import numpy as np
 
 from linnix.cognitod.detect.behind import Behind, behind
 from linnix.cognitod.detect.past import Identity, moves, writes
@@ -27,6 +29,8 @@ _SLOW_PCT = 5.0
 _BUSY_PCT = 30.0
 #: Where a disk is this busy it does nothing else.
 _KEPT_BUSY_PCT = 80.0
+#: Who has this share of its cgroup's syncs takes turns with nobody: of two clients one may have a little over half.
+_ALONE = 2 / 3
 #: A file system with so many bytes left is not nearly full, however large it is; one that gains less than this a
 #: second is not filling.
 _PLENTY_BYTES = 20 << 30
@@ -137,6 +141,20 @@ def _syncs(process: Process) -> float:
     return (process.syncs_per_s or 0.0) + process.ended_syncs_per_s
 
 
+def _outlasting(view: View, found: Behind, since_ns: int) -> Who:
+    """Whoever was there when it began: of commands that come and go, who runs them."""
+    tree = view.tree
+    rows, eligible = tree.rows, tree.eligible()
+    pid, start_ns = found.identity
+    at = int(tree.indices(np.array([pid], np.uint32), np.array([start_ns], np.uint64))[0])
+    while rows["first_ns"][at] > since_ns:
+        above = tree.parents[at]
+        if above < 0 or not eligible[above] or rows["cgroup_id"][above] != rows["cgroup_id"][at]:
+            break
+        at = above
+    return Who.of(rows[at])
+
+
 class Syncs:
     """The detector ``fsync_storm``."""
 
@@ -145,87 +163,89 @@ class Syncs:
     def __init__(self, params: FsyncStorm) -> None:
         self._params = params
         self._held: Held[Identity] = Held(params.duration)
+        self._held_cgroups: Held[str | None] = Held(params.duration)
 
     def observe(self, view: View) -> list[Hit]:
-        """A hit for each process that does little but sync, and for each of whose tree the syncs are too many."""
+        """A hit for each process that does little but sync, and for each cgroup whose syncs are too many."""
         known = view.known
         if known is None:
             return []
-        named = {(process.pid, process.start_ns): process for process in _named(known).values()}
+        named = list(_named(known).values())
         sampled = {
-            key: process
-            for key, process in named.items()
+            (process.pid, process.start_ns): process
+            for process in named
             if (process.sync_pct or 0.0) >= self._params.threshold_pct and process.cpu_pct <= self._params.max_cpu_pct
         }
+        hits = {
+            key: self._doing_little_else(known, sampled[key], since_ns, view.now_ns)
+            for key, since_ns in self._held.update(sampled, view.now_ns).items()
+        }
         counted = self._counted(view, known, named)
-        hits = []
-        for key, since_ns in self._held.update(sampled | counted, view.now_ns).items():
-            for_s = round((view.now_ns - since_ns) / NS, 1)
-            if key in sampled:
-                hits.append(self._doing_little_else(known, sampled[key], since_ns, for_s))
-            else:
-                hits.append(self._too_many(known, counted[key], named, since_ns, for_s))
-        return hits
+        for cgroup, since_ns in self._held_cgroups.update(counted, view.now_ns).items():
+            hit = self._too_many(view, known, counted[cgroup], since_ns)
+            if hit.culprit is not None:
+                hits.setdefault((hit.culprit.pid, hit.culprit.start_ns), hit)
+        return list(hits.values())
 
-    def _counted(self, view: View, known: Facts, named: Mapping[Identity, Process]) -> dict[Identity, Behind]:
+    def _counted(self, view: View, known: Facts, named: Sequence[Process]) -> dict[str | None, Behind]:
         """Of each cgroup that syncs enough, while storage is slow or busy, who is behind it."""
         pressed = (known.pressure.io_some_pct or 0.0) >= _SLOW_PCT
         if not pressed and (known.host.disk_busy_pct or 0.0) < _BUSY_PCT:
             return {}
         of_cgroups: dict[str | None, dict[Identity, float]] = {}
-        for key, process in named.items():
+        for process in named:
             if _syncs(process) > 0:
-                of_cgroups.setdefault(process.cgroup, {})[key] = _syncs(process)
-        found = (
-            behind(view, weights)
-            for weights in of_cgroups.values()
-            if sum(weights.values()) >= self._params.syncs_per_s
-        )
-        return {each.identity: each for each in found if each and each.weight >= self._params.syncs_per_s}
+                of_cgroups.setdefault(process.cgroup, {})[process.pid, process.start_ns] = _syncs(process)
+        return {
+            cgroup: found
+            for cgroup, weights in of_cgroups.items()
+            if (found := behind(view, weights)) is not None and found.weight >= self._params.syncs_per_s
+        }
 
-    def _doing_little_else(self, known: Facts, process: Process, since_ns: int, for_s: float) -> Hit:
+    def _doing_little_else(self, known: Facts, process: Process, since_ns: int, now_ns: int) -> Hit:
         evidence = {
             "sync_pct": process.sync_pct or 0.0,
             "threshold": self._params.threshold_pct,
             "write_bytes_per_s": process.write_bytes_per_s or 0.0,
             "voluntary_switches_per_s": process.voluntary_switches_per_s or 0.0,
             "io_some_pct": known.pressure.io_some_pct or 0.0,
-            "for_s": for_s,
+            "for_s": round((now_ns - since_ns) / NS, 1),
         }
         message = f"pid {process.pid} was in fsync or the like in {evidence['sync_pct']:.0f} % of the looks at it"
         culprit = Who.named(process)
         return Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
 
-    def _too_many(
-        self, known: Facts, found: Behind, named: Mapping[Identity, Process], since_ns: int, for_s: float
-    ) -> Hit:
-        theirs = [named[key] for key in found.members]
-        busy_pct = known.host.disk_busy_pct or 0.0
-        victims = _victims(known, found)
-        evidence = {
-            "syncs_per_s": round(found.weight, 1),
-            "threshold": self._params.syncs_per_s,
-            "io_some_pct": known.pressure.io_some_pct or 0.0,
-            "disk_busy_pct": busy_pct,
-            "processes": float(len(theirs)),
-            "victims": float(victims),
-            "for_s": for_s,
-        }
-        message = f"pid {found.who.pid} and its like ask {found.weight:.0f} times a second for data to be on disk"
+    def _too_many(self, view: View, known: Facts, found: Behind, since_ns: int) -> Hit:
+        who = _outlasting(view, found, since_ns)
+        theirs = [process for process in known.processes if (process.pid, process.start_ns) in found.members]
+        busy_pct, victims, for_s = (
+            known.host.disk_busy_pct or 0.0,
+            _victims(known, found),
+            (view.now_ns - since_ns) / NS,
+        )
         # Clients of a database take turns as well, and each commit must be on disk: nothing is wrong unless others are
-        # measured to wait for that, or the disk is kept busy by processes that do hardly anything else. A database
-        # works between its commits: pgbench with four clients takes more than a core.
-        own = _syncs(named[found.identity]) if found.identity in named else 0.0
+        # measured to wait for that, or processes that do hardly anything else keep the disk busy. A database works
+        # between its commits: pgbench with four clients takes more than a core. Commands that come and go take no
+        # turns: whoever runs them does it all.
+        alone = sum(_syncs(p) for p in theirs if (p.pid, p.start_ns) == (who.pid, who.start_ns) or p.age_s < for_s)
         cpu_pct = sum(process.cpu_pct + process.ended_cpu_pct for process in theirs)
         idle_hands = busy_pct >= _KEPT_BUSY_PCT and cpu_pct <= self._params.max_cpu_pct
-        at_most = "high" if own > found.weight / 2 or victims or idle_hands else "info"
+        grave = alone >= _ALONE * found.weight or victims or idle_hands
         return Hit(
             cls=self._params.cls,
-            message=message,
-            culprit=found.who,
+            message=f"pid {who.pid} and its like ask {found.weight:.0f} times a second for data to be on disk",
+            culprit=who,
             since_ns=since_ns,
-            evidence=evidence,
-            at_most=at_most,
+            evidence={
+                "syncs_per_s": round(found.weight, 1),
+                "threshold": self._params.syncs_per_s,
+                "io_some_pct": known.pressure.io_some_pct or 0.0,
+                "disk_busy_pct": busy_pct,
+                "processes": float(len(theirs)),
+                "victims": float(victims),
+                "for_s": round(for_s, 1),
+            },
+            at_most="high" if grave else "info",
         )
 
 
