@@ -41,7 +41,7 @@ class SyncRates(NamedTuple):
     """How often a process asked for data to be on disk: by fsync and the like, or by a synchronous write."""
 
     syncs_per_s: float | None  # itself, in the last second; None if it did not
-    ended_syncs_per_s: float  # children of it that ended, and theirs, over the last ten seconds
+    ended_syncs_per_s: float  # children of it, and theirs, that ended untold; over the last ten seconds
 
 
 class Stuck(NamedTuple):

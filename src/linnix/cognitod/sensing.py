@@ -147,7 +147,7 @@ def _failures(sights: Sights) -> dict[Identity, int]:
 class Syncing:
     """Syncs by process as rates: of who lives its own, and of who has ended that of its nearest forebear that lives.
 
-    Who was counted while it lived is not told again once it has ended: its parent is no new culprit.
+    Who was told of while it lived is not told again once it has ended: its parent is no new culprit.
     """
 
     def __init__(self, table: Table) -> None:
@@ -161,36 +161,30 @@ class Syncing:
         if reading is not None and reading is not self._last:
             self._last = reading
             self._take(reading)
-        if self._last is None or now_ns - self._last.ts_ns > _SYNCS_HOLD_NS:
+        elif self._last is None or now_ns - self._last.ts_ns > _SYNCS_HOLD_NS:
             self._own = {}
         while self._ended and now_ns - self._ended[0][0] >= WINDOW_NS:
             self._ended.popleft()
-        ended: dict[Identity, int] = {}
+        ended: dict[Identity, float] = {}
         for _, counts in self._ended:
             for who, count in counts.items():
-                ended[who] = ended.get(who, 0) + count
-        below: dict[Identity, float] = {}
-        for (_, heir), count in zip(self._heirs(ended), ended.values(), strict=True):
-            below[heir] = below.get(heir, 0.0) + count * 1e9 / WINDOW_NS
-        below.pop((0, 0), None)
-        return {who: SyncRates(self._own.get(who), below.get(who, 0.0)) for who in self._own | below}
+                ended[who] = ended.get(who, 0.0) + count * 1e9 / WINDOW_NS
+        return {who: SyncRates(self._own.get(who), ended.get(who, 0.0)) for who in self._own | ended}
 
     def _take(self, reading: SyncsReading) -> None:
-        keys = zip(reading.keys["pid"].tolist(), reading.keys["start_ns"].tolist(), strict=True)
-        counts = dict(zip(keys, reading.calls.tolist(), strict=True))
-        self._own, ended = {}, dict[Identity, int]()
-        for who, heir in self._heirs(counts):
-            if heir == who:
-                self._own[who] = counts[who] * 1e9 / reading.window_ns
-            else:
-                ended[heir] = ended.get(heir, 0) + counts[who]
+        pids, starts = reading.keys["pid"], reading.keys["start_ns"]
+        survivors = (told.tolist() for told in self._table.survivors(pids, starts))
+        own, ended = dict[Identity, float](), dict[Identity, int]()
+        for pid, start_ns, *heir, calls in zip(
+            pids.tolist(), starts.tolist(), *survivors, reading.calls.tolist(), strict=True
+        ):
+            who, lives = (pid, start_ns), (heir[0], heir[1])
+            if lives == who:
+                own[who] = calls * 1e9 / reading.window_ns
+            elif lives != (0, 0) and who not in self._own:
+                ended[lives] = ended.get(lives, 0) + calls
+        self._own = own
         self._ended.append((reading.ts_ns, ended))
-
-    def _heirs(self, of: Mapping[Identity, int]) -> list[tuple[Identity, Identity]]:
-        """Each with who lives: itself, or its nearest forebear that does, or (0, 0)."""
-        pids, starts = np.array([pid for pid, _ in of], np.uint32), np.array([start for _, start in of], np.uint64)
-        heirs = (told.tolist() for told in self._table.survivors(pids, starts))
-        return list(zip(of, zip(*heirs, strict=True), strict=True))
 
 
 class Filling:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from test_sights import give, histogram, sockets, tcp
 
 from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.blame.meter import BlameReading
+from linnix.cognitod.events import ACCOUNT, EVENT, EXEC_TEXT, PROCESS, Batch, Kind
 from linnix.cognitod.host.blocked import BlockedReading
 from linnix.cognitod.host.blocked import Stuck as Thread
 from linnix.cognitod.host.filesystems import Filesystem, FilesystemsReading, Mount
 from linnix.cognitod.host.waits import WaitsReading
 from linnix.cognitod.kernel.latency import LatencyReading
+from linnix.cognitod.kernel.syncs import SYNC_KEY, SyncsReading
 from linnix.cognitod.model import Home, Snapshot
 from linnix.cognitod.processes import Table
-from linnix.cognitod.senses import Senses, SocketRates, Space, Stuck, Waits
-from linnix.cognitod.sensing import Sensing
+from linnix.cognitod.senses import Senses, SocketRates, Space, Stuck, SyncRates, Waits
+from linnix.cognitod.sensing import Sensing, Syncing
 from linnix.cognitod.sights import Sights
 
 S = 10**9
@@ -85,6 +88,64 @@ def test_a_file_system_that_is_not_read_any_more_is_not_told() -> None:
     host = Host()
     assert len(host.at(5, FilesystemsReading(5 * S, (disk(99 * GIB),))).spaces) == 1
     assert host.at(25).spaces == ()
+
+
+def born(table: Table, *people: tuple[int, int]) -> None:
+    """Pid and parent; they started at a thousand times their pid."""
+    rows = np.zeros(len(people), PROCESS)
+    for at, (pid, ppid) in enumerate(people):
+        rows[at]["pid"], rows[at]["ppid"], rows[at]["start_ns"] = pid, ppid, 1000 * pid
+    table.sample(rows, S, GIB)
+
+
+def ends(table: Table, *pids: int) -> None:
+    events = np.zeros(len(pids), EVENT)
+    for at, pid in enumerate(pids):
+        events[at]["kind"], events[at]["pid"], events[at]["start_ns"], events[at]["ts_ns"] = (
+            Kind.EXIT,
+            pid,
+            1000 * pid,
+            S,
+        )
+    table.update(Batch(events, np.zeros(0, EXEC_TEXT), np.zeros(0, ACCOUNT)))
+
+
+def synced(second: int, window_s: int, calls: dict[int, int]) -> SyncsReading:
+    keys = np.zeros(len(calls), SYNC_KEY)
+    keys["pid"], keys["start_ns"] = list(calls), [1000 * pid for pid in calls]
+    return SyncsReading(second * S, window_s * S, keys, np.array(list(calls.values()), np.uint64), 0, 0)
+
+
+def test_syncs_are_of_who_lives_and_else_of_its_nearest_forebear_that_does() -> None:
+    table = Table()
+    born(table, (2, 1), (3, 2), (4, 3), (5, 2))
+    ends(table, 3, 4)
+    syncing = Syncing(table)
+
+    assert syncing.at(S, None) == {}
+    told = [syncing.at(S, synced(1, 2, {4: 70, 3: 10, 5: 30, 99: 1000}))]
+    told += [syncing.at(second * S, synced(second, 1, {})) for second in range(2, 12)]
+    assert told[0] == {(2, 2000): SyncRates(None, 8.0), (5, 5000): SyncRates(15.0, 0.0)}
+    assert told[1:10] == [{(2, 2000): SyncRates(None, 8.0)}] * 9
+    assert told[10] == {}
+
+
+def test_who_was_told_of_while_it_lived_is_not_told_again_of_its_parent() -> None:
+    table = Table()
+    born(table, (2, 1), (3, 2))
+    syncing = Syncing(table)
+
+    assert syncing.at(S, synced(1, 1, {3: 500})) == {(3, 3000): SyncRates(500.0, 0.0)}
+    ends(table, 3)
+    assert syncing.at(2 * S, synced(2, 1, {3: 400})) == {}
+
+
+def test_syncs_that_are_not_read_any_more_are_not_told() -> None:
+    table = Table()
+    born(table, (3, 1))
+    syncing, reading = Syncing(table), synced(1, 1, {3: 5})
+
+    assert [syncing.at(second * S, reading) for second in (1, 4, 5)] == [{(3, 3000): SyncRates(5.0, 0.0)}] * 2 + [{}]
 
 
 def thread(pid: int, since: float, wchan: str = "", stack: tuple[str, ...] = ()) -> Thread:

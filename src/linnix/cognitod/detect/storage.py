@@ -225,9 +225,12 @@ class Syncs:
         )
         # Clients of a database take turns as well, and each commit must be on disk: nothing is wrong unless others are
         # measured to wait for that, or processes that do hardly anything else keep the disk busy. A database works
-        # between its commits: pgbench with four clients takes more than a core. Commands that come and go take no
-        # turns: whoever runs them does it all.
-        alone = sum(_syncs(p) for p in theirs if (p.pid, p.start_ns) == (who.pid, who.start_ns) or p.age_s < for_s)
+        # between its commits: pgbench with four clients takes more than a core. Commands that come one after the other
+        # take no turns: whoever runs them does it all.
+        lead = (who.pid, who.start_ns)
+        its_own = sum(_syncs(process) for process in theirs if (process.pid, process.start_ns) == lead)
+        others = (_syncs(process) for process in theirs if (process.pid, process.start_ns) != lead)
+        alone = its_own + max(others, default=0.0)
         cpu_pct = sum(process.cpu_pct + process.ended_cpu_pct for process in theirs)
         idle_hands = busy_pct >= _KEPT_BUSY_PCT and cpu_pct <= self._params.max_cpu_pct
         grave = alone >= _ALONE * found.weight or victims or idle_hands
