@@ -121,6 +121,18 @@ def test_many_syncs_that_slow_nothing_down_are_nothing() -> None:
     assert w.alarms == {("sync", "medium", 300)}
 
 
+def test_a_storm_is_over_when_no_disk_has_anything_to_do() -> None:
+    w = Seconds(RULES)
+    w.pressure["io_some_pct"] = 15.0
+    w.totals["disk_busy_pct"] = 4.9
+    w.runs(300, "sh", ended_syncs_per_s=120.0)
+    w.seconds(10)
+    assert (w.alarms, w.remarks) == (set(), set())
+    w.totals["disk_busy_pct"] = None
+    w.seconds(4)
+    assert w.alarms == {("sync", "medium", 300)}
+
+
 def commits(cpu: float, busy_pct: float, count: int = 4) -> Seconds:
     """A database and its clients, each of which has its share of the syncs."""
     w = Seconds(RULES)

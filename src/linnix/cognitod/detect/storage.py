@@ -27,6 +27,8 @@ _WORTH_BYTES_PER_S = 256 * 1024
 #: Syncs are too many only where some tasks wait for storage in this share of the time, or a disk is as busy.
 _SLOW_PCT = 5.0
 _BUSY_PCT = 30.0
+#: Pressure and what has ended are of the last ten seconds: where no disk is this busy now it is over.
+_OVER_PCT = 5.0
 #: Where a disk is this busy it does nothing else.
 _KEPT_BUSY_PCT = 80.0
 #: Who has this share of its cgroup's syncs takes turns with nobody: of two clients one may have a little over half.
@@ -189,8 +191,9 @@ class Syncs:
 
     def _counted(self, view: View, known: Facts, named: Sequence[Process]) -> dict[str | None, Behind]:
         """Of each cgroup that syncs enough, while storage is slow or busy, who is behind it."""
-        pressed = (known.pressure.io_some_pct or 0.0) >= _SLOW_PCT
-        if not pressed and (known.host.disk_busy_pct or 0.0) < _BUSY_PCT:
+        busy_pct = known.host.disk_busy_pct
+        pressed = (known.pressure.io_some_pct or 0.0) >= _SLOW_PCT and (busy_pct is None or busy_pct >= _OVER_PCT)
+        if not pressed and (busy_pct or 0.0) < _BUSY_PCT:
             return {}
         of_cgroups: dict[str | None, dict[Identity, float]] = {}
         for process in named:
