@@ -133,31 +133,31 @@ def test_a_storm_is_over_when_no_disk_has_anything_to_do() -> None:
     assert w.alarms == {("sync", "medium", 300)}
 
 
-def commits(cpu: float, busy_pct: float, count: int = 4) -> Seconds:
+def commits(busy_pct: float, *per_s: float) -> Seconds:
     """A database and its clients, each of which has its share of the syncs."""
     w = Seconds(RULES)
     w.pressure["io_some_pct"] = 15.0
     w.totals["disk_busy_pct"] = busy_pct
     w.runs(300, "postgres", group="/db")
-    for n in range(count):
-        w.runs(301 + n, "postgres", ppid=300, group="/db", cpu=cpu, syncs_per_s=100.0)
+    for n, syncs_per_s in enumerate(per_s):
+        w.runs(301 + n, "postgres", ppid=300, group="/db", syncs_per_s=syncs_per_s)
     return w
 
 
-def test_commits_are_what_a_database_is_for_unless_others_are_measured_to_wait_for_them() -> None:
-    assert commits(cpu=30.0, busy_pct=95.0).seconds(20).alarms == set()
-    assert commits(cpu=40.0, busy_pct=95.0, count=2).seconds(20).alarms == set()
-    w = commits(cpu=30.0, busy_pct=70.0)
-    api = w.runs(400, "api", group="/api")
-    w.waits(api, w.processes[301, next(start for pid, start in w.processes if pid == 301)], 4000.0, 0.8, resource="io")
+def test_commits_are_what_a_database_is_for() -> None:
+    four, two = commits(79.0, 100.0, 90.0, 80.0, 95.0).seconds(20), commits(79.0, 600.0, 400.0).seconds(20)
+    assert (four.alarms, four.remarks) == (set(), {("sync", 300)})
+    assert (two.alarms, two.remarks) == (set(), {("sync", 301)})
+
+
+def test_commits_that_others_are_measured_to_wait_for_or_that_a_disk_has_no_time_beside_are_no_remark() -> None:
+    w = commits(50.0, 100.0, 100.0, 100.0)
+    backend = next(row for (pid, _), row in w.processes.items() if pid == 301)
+    w.waits(w.runs(400, "api", group="/api"), backend, ms=4000.0, share=0.8, resource="io")
     w.seconds(4)
     assert w.alarms == {("sync", "medium", 300)}
-    assert (w.last[0].evidence["processes"], w.last[0].evidence["victims"]) == (4.0, 1.0)
-
-
-def test_processes_that_take_turns_and_do_hardly_anything_else_keep_a_disk_busy() -> None:
-    assert commits(cpu=3.0, busy_pct=79.0).seconds(20).remarks == {("sync", 300)}
-    assert commits(cpu=3.0, busy_pct=95.0).seconds(4).alarms == {("sync", "medium", 300)}
+    assert (w.last[0].evidence["processes"], w.last[0].evidence["victims"]) == (3.0, 1.0)
+    assert commits(80.0, 100.0, 100.0, 100.0).seconds(4).alarms == {("sync", "medium", 300)}
 
 
 def disk(used_pct: float, left_mib: int, per_s: float = 0.0, writers: tuple[str, ...] = ()) -> Filesystem:
