@@ -2,7 +2,7 @@
 
 Owns the maps of ``bpf/syncs.bpf.c``. Refuses names and rates. Invariant: a reading holds every call that a file system
 traced since the one before, but for those that were lost, and one that comes in the moment in which its count is
-taken. It never rests: what is counted waits for a disk, and that takes a hundred times as long.
+taken. It never rests: what is counted waits for a disk, which takes 200 times as long.
 """
 
 from __future__ import annotations
