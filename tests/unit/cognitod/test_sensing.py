@@ -33,7 +33,8 @@ class Host:
     def __init__(self) -> None:
         self.now_ns = 0
         self.sights, self.blame = Sights(clock=lambda: self.now_ns), Blame()
-        self.sensing = Sensing(self.sights, self.blame, Table(), lambda *_: Home())
+        self.table = Table()
+        self.sensing = Sensing(self.sights, self.blame, self.table, lambda *_: Home())
 
     def at(self, second: float, *readings: object) -> Senses:
         self.now_ns = int(second * S)
@@ -138,6 +139,14 @@ def test_who_was_told_of_while_it_lived_is_not_told_again_of_its_parent() -> Non
     assert syncing.at(S, synced(1, 1, {3: 500})) == {(3, 3000): SyncRates(500.0, 0.0)}
     ends(table, 3)
     assert syncing.at(2 * S, synced(2, 1, {3: 400})) == {}
+
+
+def test_syncs_are_told_as_they_were_read_last() -> None:
+    host = Host()
+    born(host.table, (3, 1))
+
+    assert host.at(1, synced(1, 1, {3: 7})).syncs == {(3, 3000): SyncRates(7.0, 0.0)}
+    assert host.at(2, synced(2, 2, {3: 8})).syncs == {(3, 3000): SyncRates(4.0, 0.0)}
 
 
 def test_syncs_that_are_not_read_any_more_are_not_told() -> None:
