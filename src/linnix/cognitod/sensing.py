@@ -173,16 +173,15 @@ class Syncing:
 
     def _take(self, reading: SyncsReading) -> None:
         pids, starts = reading.keys["pid"], reading.keys["start_ns"]
-        survivors = (told.tolist() for told in self._table.survivors(pids, starts))
+        heir_pids, heir_starts = self._table.survivors(pids, starts)
+        people = zip(pids.tolist(), starts.tolist(), strict=True)
+        heirs = zip(heir_pids.tolist(), heir_starts.tolist(), strict=True)
         own, ended = dict[Identity, float](), dict[Identity, int]()
-        for pid, start_ns, *heir, calls in zip(
-            pids.tolist(), starts.tolist(), *survivors, reading.calls.tolist(), strict=True
-        ):
-            who, lives = (pid, start_ns), (heir[0], heir[1])
-            if lives == who:
+        for who, heir, calls in zip(people, heirs, reading.calls.tolist(), strict=True):
+            if heir == who:
                 own[who] = calls * 1e9 / reading.window_ns
-            elif lives != (0, 0) and who not in self._own:
-                ended[lives] = ended.get(lives, 0) + calls
+            elif heir != (0, 0) and who not in self._own:
+                ended[heir] = ended.get(heir, 0) + calls
         self._own = own
         self._ended.append((reading.ts_ns, ended))
 
