@@ -2,9 +2,9 @@
 /*
  * How often every process asks for data to be on disk.
  *
- * fsync, fdatasync and msync with MS_SYNC come to the file system through vfs_fsync_range() (fs/sync.c), and so does every
- * write to a file that was opened with O_SYNC or O_DSYNC, through generic_write_sync(): in the context of who asked. Each
- * file system traces it by itself, at the beginning; programs whose tracepoint is not here are not loaded.
+ * fsync, fdatasync and msync with MS_SYNC come to the file system through vfs_fsync_range() (fs/sync.c), and so does
+ * every write to a file that was opened with O_SYNC or O_DSYNC, through generic_write_sync(): in the context of who
+ * asked. Each file system traces it by itself, at the beginning; programs whose tracepoint is not here are not loaded.
  */
 #include "linnix_core.bpf.h"
 #include "read.bpf.h"

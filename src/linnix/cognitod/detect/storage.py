@@ -1,8 +1,8 @@
 """``io_saturation``, ``fsync_storm`` and ``disk_full``: storage is the bottleneck, or at its end.
 
 Owns who is named: by measured waits where there are any, else who reads and writes most; never the kernel's flusher.
-Refuses to call every busy disk a fault, or every commit. Invariant: saturation that nobody else waits for, and what gives
-way by its nice value, is not above ``info``.
+Refuses to call every busy disk a fault, or every commit. Invariant: saturation that nobody else waits for, and what
+gives way by its nice value, is not above ``info``.
 """
 
 from __future__ import annotations
