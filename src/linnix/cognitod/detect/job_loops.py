@@ -25,9 +25,9 @@ _FAR = 8
 
 
 class JobLoops:
-    """The detector."""
+    """The detector. It looks once a sample: what goes on for seconds need not be looked for twice in each."""
 
-    sampled = False
+    sampled = True
 
     def __init__(self, params: ShortJobLoop) -> None:
         self._params = params
@@ -79,8 +79,8 @@ class JobLoops:
 def _starters(tree: Lineage, at: NDArray[np.intp]) -> NDArray[np.intp]:
     """For each parent by its index who really started the program: of a subshell, the shell."""
     comms, alive = tree.rows["comm"], tree.rows["alive"]
-    starter = {-1: -1}
-    for index in np.unique(at).tolist():
+    starter = np.full(len(tree.rows) + 1, -1, np.intp)  # the last is of those whose parent is not known
+    for index in np.unique(at[at >= 0]).tolist():
         found = index
         for _ in range(_FAR):
             above = tree.parents[found] if found >= 0 else -1
@@ -88,7 +88,8 @@ def _starters(tree: Lineage, at: NDArray[np.intp]) -> NDArray[np.intp]:
                 break
             found = above
         starter[index] = found
-    return np.array([starter[index] for index in at.tolist()], np.intp)
+    found_by: NDArray[np.intp] = starter[at]
+    return found_by
 
 
 def _names(comms: NDArray[np.bytes_]) -> int:

@@ -68,10 +68,13 @@ class _Grown:
 
     def growth(self, past: Past, process: Process, seconds: float) -> Growth | None:
         """Its growth of these last seconds, if that is steady, fast and large enough."""
-        moments = past.last(process, seconds)
-        first, now = self._read(moments[0].process) if moments else None, self._read(process)
-        if first is None or now is None or now - first < self._least:
+        before, now = self._read(past.oldest(process)), self._read(process)
+        if before is None or now is None or now <= before:
             return None  # of most processes: they need not be looked at more closely
+        moments = past.last(process, seconds)
+        first = self._read(moments[0].process) if moments else None
+        if first is None or now - first < self._least:
+            return None
         told = [(m.ts_ns, value) for m in moments if (value := self._read(m.process)) is not None]
         if len(told) < len(moments):
             return None

@@ -37,6 +37,14 @@ class Moment(NamedTuple):
     process: Process
 
 
+class _Span(NamedTuple):
+    """From when on moments are of it, when the first must have been, and how many there must be."""
+
+    begin_ns: int
+    latest_begin_ns: int
+    least: float
+
+
 class Past:
     """Histories that reach ``window_s`` seconds back, or ``least`` intervals where samples are far apart."""
 
@@ -45,13 +53,13 @@ class Past:
         self._least = least
         self._times: deque[int] = deque()
         self._seen: dict[Identity, deque[Moment]] = {}
-        self._expected: dict[int, int] = {}  # samples since then, of those asked for since the last
+        self._spans: dict[float, _Span] = {}  # those that were asked for since the last sample
 
     def add(self, known: Facts) -> None:
         """Take in a sample."""
         now_ns = known.ts_ns
         self._times.append(now_ns)
-        self._expected = {}
+        self._spans = {}
         horizon = now_ns - self._reach_ns(self._window_ns) - 2 * NS
         while self._times[0] < horizon:
             self._times.popleft()
@@ -65,15 +73,24 @@ class Past:
 
     def last(self, process: Process, seconds: float) -> Sequence[Moment]:
         """Its moments of the last seconds, oldest first; none unless all of that time was seen."""
-        now_ns, reach_ns = self._times[-1], self._reach_ns(round(seconds * NS))
+        span = self._spans.get(seconds)
+        if span is None:
+            span = self._spans[seconds] = self._span(seconds)
+        seen = self._seen[process.pid, process.start_ns]
+        if seen[0].ts_ns > span.latest_begin_ns or len(seen) < span.least:
+            return []
+        moments = [moment for moment in seen if moment.ts_ns >= span.begin_ns]
+        return moments if moments[0].ts_ns <= span.latest_begin_ns and len(moments) >= span.least else []
+
+    def oldest(self, process: Process) -> Process:
+        """As it was at the first moment that is remembered, which may be two seconds before those of ``last``."""
+        return self._seen[process.pid, process.start_ns][0].process
+
+    def _span(self, seconds: float) -> _Span:
+        begin_ns = self._times[-1] - self._reach_ns(round(seconds * NS))
         slack_ns = round(self._interval_ns() * _SLACK)
-        begin_ns = now_ns - reach_ns - slack_ns
-        moments = [moment for moment in self._seen[process.pid, process.start_ns] if moment.ts_ns >= begin_ns]
-        if begin_ns not in self._expected:
-            self._expected[begin_ns] = sum(1 for ts_ns in self._times if ts_ns >= begin_ns)
-        expected = self._expected[begin_ns]
-        whole = moments[0].ts_ns <= now_ns - reach_ns + slack_ns
-        return moments if whole and len(moments) >= max(2, _SEEN * expected) else []
+        expected = sum(1 for ts_ns in self._times if ts_ns >= begin_ns - slack_ns)
+        return _Span(begin_ns - slack_ns, begin_ns + slack_ns, max(2, _SEEN * expected))
 
     def _interval_ns(self) -> int:
         return self._times[-1] - self._times[-2] if len(self._times) > 1 else NS
