@@ -89,7 +89,8 @@ def test_threads_of_a_program_that_pass_on_a_lock_wait_for_it(lock: str, tmp_pat
 
     assert waits.lock_wait_pct is not None
     assert waits.lock_wait_pct > 50  # of the threads, and the one that gave them life waits for none
-    assert (waits.lock_waiters, waits.sync_pct) == (THREADS - 1, 0.0)
+    # All of them at the moment in which one has given the lock back and the next has not woken up yet.
+    assert (waits.lock_waiters in (THREADS - 1, THREADS), waits.sync_pct) == (True, 0.0)
 
 
 @pytest.mark.parametrize("threads", ["pool", "idle"])

@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ def test_who_waits_for_a_frozen_file_system_ends_once_it_is_thawed(tmp_path: Pat
         fcntl.ioctl(folder, _FIFREEZE, 0)
         os.close(folder)
         copy = subprocess.Popen(["cp", "/etc/passwd", place / "copy"])
-        while _state(copy) != "D":
-            time.sleep(0.01)
+        for _ in _looks(copy):  # a program that is being loaded waits for the disk, too, but not for long
+            time.sleep(0.02)
         copy.kill()
         time.sleep(0.1)
         stuck = _state(copy)
@@ -43,6 +44,15 @@ def test_what_is_not_frozen_is_left_as_it_is(tmp_path: Path) -> None:
         disks.thaw(place)
 
         assert (place / "file").read_text() == "kept"
+
+
+def _looks(process: subprocess.Popen[bytes], stuck: int = 25) -> Iterator[str]:
+    """States of the process, until it was found in uninterruptible sleep so many times in a row."""
+    in_a_row = 0
+    while in_a_row < stuck:
+        state = _state(process)
+        in_a_row = in_a_row + 1 if state == "D" else 0
+        yield state
 
 
 def _state(process: subprocess.Popen[bytes]) -> str:
