@@ -18,7 +18,7 @@ for argument; do
 done
 if [ ${#names[@]} -eq 0 ]; then
   # What the host's own plane costs first, on a machine that is still cool; the model last.
-  names=(daemon idle overhead api streams snapshot blame baseline)
+  names=(daemon idle overhead api streams snapshot blame detectors baseline)
   [ ${#quick[@]} -gt 0 ] || names+=(model_server reasoner)
 fi
 
