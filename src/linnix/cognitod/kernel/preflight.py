@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,10 @@ class Check:
 
     def __str__(self) -> str:
         return f"{self.detail} ({self.mend})" if self.mend else self.detail
+
+
+#: Where the running kernel says what types it has; its modules do beside it.
+VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 
 def object_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -145,3 +149,14 @@ def _objects(environ: Mapping[str, str]) -> Check:
     if missing:
         return Check("objects", False, f"no {' or '.join(missing)} in {place}", "build: python hatch_build.py")
     return Check("objects", True, str(place))
+
+
+def traced(points: Iterable[str], types: Path = VMLINUX) -> set[str]:
+    """Those of these tracepoints that the kernel has, or the module whose type information this is: each has a type of
+    its own. None where that cannot be read.
+    """
+    try:
+        told = types.read_bytes()
+    except OSError:
+        return set()
+    return {point for point in points if f"\0btf_trace_{point}\0".encode() in told}

@@ -15,6 +15,7 @@ import numpy as np
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel import probes
 from linnix.cognitod.kernel.libbpf import Library, Object
+from linnix.cognitod.kernel.preflight import VMLINUX, traced
 from linnix.cognitod.kernel.probes import Probe, map_array
 from linnix.cognitod.kernel.thrift import BUDGET, Thrift
 
@@ -37,7 +38,7 @@ LONGEST_REST_NS = 5 * 10**9
 _COUNTERS = ("handle_send", "handle_receive")
 _PROGRAMS = ("handle_connection", *_COUNTERS)
 #: As it stands in the names of the kernel's type information.
-_TRACED = b"\0btf_trace_sock_send_length\0"
+_TRACED = "sock_send_length"
 NOT_TRACED = "this kernel does not trace what sockets send and receive: Linux does since 6.3"
 
 
@@ -60,7 +61,7 @@ class Sockets:
 
     due_ns = 0
 
-    def __init__(self, types: Path = Path("/sys/kernel/btf/vmlinux")) -> None:
+    def __init__(self, types: Path = VMLINUX) -> None:
         """``types``: the kernel's type information, which says what it traces."""
         self._types = types
         self._probe = Probe("sockets", "sockets.bpf.o", _PROGRAMS)
@@ -82,10 +83,8 @@ class Sockets:
             self._probe.open(configure=self._configure, attach=self._attach)
 
     def _is_traced(self) -> bool:
-        try:
-            return _TRACED in self._types.read_bytes()
-        except OSError:
-            return True  # then it is not this that is missing first
+        # Where there are no types at all, it is not this that is missing first.
+        return not self._types.exists() or bool(traced([_TRACED], self._types))
 
     def _configure(self, library: Library, found: Object) -> None:
         self._cpus = library.possible_cpus()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,12 +81,6 @@ class Seen:
     ran: dict[int, NDArray[np.int64]]  # by leaf cgroup: how long its tasks ran or wanted to on each CPU
 
 
-def missing_tracepoints(programs: Mapping[str, str], btf: Path = Path("/sys/kernel/btf/vmlinux")) -> list[str]:
-    """Those of the programs whose tracepoint this kernel does not have: each has a type of its own."""
-    types = btf.read_bytes()
-    return [name for name, point in programs.items() if f"\0btf_trace_{point}\0".encode() not in types]
-
-
 class Stalls:
     """One such object. On the ingest thread, except ``state``."""
 
@@ -124,7 +117,8 @@ class Stalls:
                 raise KernelError(*(str(check) for check in failed))
             with suppress(ValueError, OSError):  # needed before 5.11, see sight.open_sight
                 resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            missing = missing_tracepoints(self._optional)
+            here = preflight.traced(self._optional.values())
+            missing = [name for name, point in self._optional.items() if point not in here]
             self._object = self._open(environ, missing)
         except KernelError as error:
             self.state = replace(self.state, state="failed", reason="; ".join(error.reasons))

@@ -17,6 +17,7 @@ import numpy as np
 from linnix.cognitod.events import Array, ProbeState
 from linnix.cognitod.kernel import probes
 from linnix.cognitod.kernel.libbpf import Library, Object
+from linnix.cognitod.kernel.preflight import VMLINUX, traced
 from linnix.cognitod.kernel.probes import Probe, map_array
 
 #: struct linnix_sync_key.
@@ -52,7 +53,7 @@ class Syncs:
 
     due_ns = 0
 
-    def __init__(self, types: Path = Path("/sys/kernel/btf")) -> None:
+    def __init__(self, types: Path = VMLINUX.parent) -> None:
         """``types``: where the kernel and its modules say what types they have, and so what they trace."""
         self._types = types
         self._probe = Probe("syncs", "syncs.bpf.o", tuple(_TRACED))
@@ -82,15 +83,10 @@ class Syncs:
 
     def _traced(self) -> Iterator[str]:
         """The programs whose tracepoint is here: in the kernel, or in a module that is loaded."""
+        built_in = traced((point for point, _ in _TRACED.values()), self._types / VMLINUX.name)
         for program, (point, module) in _TRACED.items():
-            if any(self._has(file, point) for file in ("vmlinux", module)):
+            if point in built_in or traced([point], self._types / module):
                 yield program
-
-    def _has(self, file: str, point: str) -> bool:
-        try:
-            return f"\0btf_trace_{point}\0".encode() in (self._types / file).read_bytes()
-        except OSError:
-            return False
 
     def collect(self, now_ns: int) -> SyncsReading | None:
         """What was asked for since the last call; None at the first."""
