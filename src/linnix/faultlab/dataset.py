@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from linnix.faultlab.errors import LabError, RefusedError
+from linnix.faultlab.errors import LabError, RefusedError, writing
 from linnix.faultlab.recording import FactsLine
 from linnix.faultlab.truth import Truth
 
@@ -120,9 +120,10 @@ def unpack(archive: Path, out: Path, why: str = "") -> list[Path]:
         folder = out / run.name
         if folder.exists():
             raise RefusedError(f"{folder}: is there already", "Name another --out")
-        folder.mkdir(parents=True)
-        for name in _FILES:
-            (folder / name).write_bytes(run.read(name))
+        with writing(folder):
+            folder.mkdir(parents=True)
+            for name in _FILES:
+                (folder / name).write_bytes(run.read(name))
         written.append(folder)
     return written
 
@@ -133,15 +134,23 @@ def _of_part(runs: Iterator[Run], part: str | None) -> Iterator[Run]:
 
 def _write(path: Path, runs: Sequence[Run]) -> str:
     new = path.with_name(f"{path.name}.new")
-    with lzma.open(new, "wb", preset=_PRESET) as packed, tarfile.open(fileobj=packed, mode="w|") as tar:
+    try:
+        with writing(path):
+            _pack(new, runs)
+            new.rename(path)
+    finally:
+        new.unlink(missing_ok=True)
+    return _digest(path)
+
+
+def _pack(path: Path, runs: Sequence[Run]) -> None:
+    with lzma.open(path, "wb", preset=_PRESET) as packed, tarfile.open(fileobj=packed, mode="w|") as tar:
         for run in sorted(runs, key=lambda run: run.name):
             for name in _FILES:
                 member = tarfile.TarInfo(f"{run.name}/{name}")  # of nobody, of 1970
                 content = run.read(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-    new.rename(path)
-    return _digest(path)
 
 
 def _unpacked(archive: Path, why: str) -> Iterator[Run]:

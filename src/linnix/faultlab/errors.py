@@ -6,7 +6,10 @@ the command's. Every error that is meant for a person is a ``LabError``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC
+from pathlib import Path
 
 
 class LabError(Exception):
@@ -15,6 +18,16 @@ class LabError(Exception):
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system refuses while this is written, told with its name: a full disk does not say which file it is."""
+    try:
+        yield
+    except OSError as error:
+        advice = "Make room there, or name another --out" if error.errno in (ENOSPC, EDQUOT, EFBIG) else ""
+        raise LabError(f"{path}: {error.strerror or error}", advice) from error
 
 
 class FormatError(LabError):

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from linnix.faultlab.disks import WORK
-from linnix.faultlab.errors import RefusedError
+from linnix.faultlab.errors import RefusedError, writing
 from linnix.faultlab.plan import Plan
 
 VERSION = 1
@@ -120,8 +120,9 @@ class Part:
 
     def tick(self, line: FactsLine) -> None:
         """One answer of ``/facts``."""
-        self._facts.write(msgspec.json.encode(line) + b"\n")
-        self._facts.flush()
+        with writing(self._folder):
+            self._facts.write(msgspec.json.encode(line) + b"\n")
+            self._facts.flush()
 
     def event(self, name: str, data: str) -> None:
         """One frame of ``/stream``."""
@@ -140,7 +141,8 @@ class Part:
     def write(self, name: str, content: Any) -> None:
         """One of the files that are written at the end; bytes are kept as they are."""
         raw = content if isinstance(content, bytes) else msgspec.json.format(msgspec.json.encode(content), indent=1)
-        (self._folder / name).write_bytes(raw)
+        with writing(self._folder):
+            (self._folder / name).write_bytes(raw)
 
     def complete(self) -> Path:
         """All is written: give the run its name."""

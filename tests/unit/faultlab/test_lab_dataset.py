@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import resource
 import tarfile
 from pathlib import Path
 
@@ -96,3 +97,18 @@ def test_what_is_no_data_set_is_told(tmp_path: Path) -> None:
     for place, words in (("x.tar.xz", "not an archive of runs"), ("empty", "no run"), ("none", "no such file")):
         with pytest.raises(LabError, match=words):
             list(dataset.read(tmp_path / place))
+
+
+def test_a_disk_that_takes_no_more_is_told_with_the_file_and_nothing_is_left(runs: Path, tmp_path: Path) -> None:
+    found = list(dataset.read(runs))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        with pytest.raises(LabError) as told:
+            dataset.pack(found, tmp_path / "set")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert str(told.value) == f"{tmp_path / 'set' / 'test.tar.xz'}: File too large"
+    assert told.value.advice == "Make room there, or name another --out"
+    assert list((tmp_path / "set").iterdir()) == []
