@@ -24,6 +24,7 @@ from linnix.cognitod.detect import Alerts, Engine, facts, tags, told
 from linnix.cognitod.detect.baseline import Baseline
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.detect.jobs import Tally
+from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.events import EVENT, EXEC_TEXT, Array, Batch, Counters, Kind
@@ -215,9 +216,10 @@ class Pipeline:
         self._retag(rows if present.all() else rows.compress(present), now_ns)
         self._refresh_activity(now_ns)
         self.judging.sampled(sample.snapshot.timestamp, len(sample.rows), now_ns)
-        self._judge(sample.snapshot, now_ns, self._know(before, sample.snapshot))
+        known, moment = self._know(before, sample.snapshot)
+        self._judge(sample.snapshot, now_ns, known, moment.tree)
 
-    def _know(self, before: Snapshot | None, snapshot: Snapshot) -> Facts:
+    def _know(self, before: Snapshot | None, snapshot: Snapshot) -> tuple[Facts, Moment]:
         """Gather what is known at this sample, once for all who judge or tell it."""
         rows = self.table.rows()
         living = rows.compress(rows["alive"])
@@ -243,7 +245,7 @@ class Pipeline:
         known = self._known = msgspec.structs.replace(known, unusual=unusual)
         for hear in self._on_known:
             hear(known)
-        return known
+        return known, moment
 
     def _ask_homes(self, rows: Array, now_ns: int) -> None:
         self.homes.meet(rows)
@@ -309,15 +311,19 @@ class Pipeline:
             np.where(known, rows["home"], np.uint32(0)),
         )
 
-    def _judge(self, snapshot: Snapshot, now_ns: int, known: Facts | None = None) -> None:
-        """Ask the detectors about everything since they were last asked. ``known`` comes with a new sample."""
+    def _judge(
+        self, snapshot: Snapshot, now_ns: int, known: Facts | None = None, lineage: Lineage | None = None
+    ) -> None:
+        """Ask the detectors about everything since they were last asked. ``known`` comes with a new sample, and the
+        tree of those who live at it.
+        """
         batches, self._unjudged = self._unjudged, []
         self._judged_ns = now_ns
         events = records.join([batch.events for batch in batches]) if batches else _NO_EVENTS
         texts = records.join([batch.texts for batch in batches]) if batches else _NO_TEXTS
         rows = self.table.rows()
         found = self.judging.engine.observe(
-            events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known=known
+            events, rows, snapshot, self.activity, now_ns, texts, self.home_of, known=known, lineage=lineage
         )
         for alert in self.judging.weigh(found, self._known, self._tell, now_ns):
             self.hub.publish_alert(alert)

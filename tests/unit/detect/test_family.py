@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from linnix.cognitod.detect.family import family
+from linnix.cognitod.detect.family import family, of_living
 from linnix.cognitod.model import ROW, Rows
 
 
@@ -32,7 +32,7 @@ def test_a_family_is_counted_through_all_generations_whatever_the_order_of_its_r
         (31, 20, {"cpu_pct": 25.0}),
         (40, 30, {"alive": False, "state": b"X"}),
     )
-    told = family(rows)
+    told = family(rows, *of_living(rows))
 
     assert by_pid(rows, told.children) == {1: 1, 10: 1, 20: 2, 30: 0, 31: 0, 40: 0}
     assert by_pid(rows, told.descendants) == {1: 4, 10: 3, 20: 2, 30: 0, 31: 0, 40: 0}
@@ -43,7 +43,7 @@ def test_a_family_is_counted_through_all_generations_whatever_the_order_of_its_r
 def test_the_dead_are_their_parents_until_they_are_reaped() -> None:
     dead = {"alive": False, "state": b"Z"}
     rows = tree((1, 0, {}), (10, 1, {}), (20, 10, dead), (21, 10, dead), (22, 1, dead), (23, 99, dead))
-    told = family(rows)
+    told = family(rows, *of_living(rows))
 
     assert by_pid(rows, told.zombies) == {1: 1, 10: 2, 20: 0, 21: 0, 22: 0, 23: 0}
     assert by_pid(rows, told.descendants)[10] == 0
@@ -52,11 +52,11 @@ def test_the_dead_are_their_parents_until_they_are_reaped() -> None:
 def test_who_only_stands_above_the_one_with_the_children_does_not_branch() -> None:
     workers = [(100 + n, 30, {"cpu_pct": 10.0}) for n in range(20)]
     rows = tree((10, 1, {}), (20, 10, {}), (30, 20, {}), *workers)
-    told = family(rows)
+    told = family(rows, *of_living(rows))
 
     assert [pid for pid, branches in by_pid(rows, told.branches).items() if branches and pid < 100] == [30]
     assert [pid for pid, spreads in by_pid(rows, told.spreads_cpu).items() if spreads and pid < 100] == [30]
 
 
 def test_nobody_has_no_family() -> None:
-    assert [len(values) for values in family(np.zeros(0, ROW))] == [0] * 7
+    assert [len(values) for values in family(np.zeros(0, ROW), *of_living(np.zeros(0, ROW)))] == [0] * 7

@@ -44,13 +44,14 @@ MIN_WRITER_BYTES_PER_S = 65_536
 _KIB, _MIB = 1024, 1024 * 1024
 
 Values = NDArray[Any]
+_NOBODY = np.zeros(0, np.intp)
 
 
 def choose(moment: Moment, culprits: Sequence[Identity], parents: Sequence[int] = ()) -> list[int]:
     """Places among the moment's rows, most relevant first. ``culprits``: in their order; ``parents``: places of
     those whose children failed or ended most.
     """
-    ranked = [_highest(moment, values, floor) for values, floor in _measures(moment)] + _of_senses(moment)
+    ranked = _ranked(moment) + _of_senses(moment)
     told = _told(moment, culprits)
     standing_out = [*parents, *_parties(moment), *(places[0] for places in ranked if places)]
     first = [place for place in standing_out if place not in told]
@@ -123,6 +124,18 @@ def _measures(moment: Moment) -> Iterator[tuple[Values, float]]:
     yield rows["failed_children"], 2
     yield rows["child_exits"], 5
     yield rows["rss_growth_bytes"], 8 * _MIB
+
+
+def _ranked(moment: Moment) -> list[list[int]]:
+    """Of each measure the ``RANKS`` highest of the living that are no threads of the kernel."""
+    measures = list(_measures(moment))
+    values = np.array([each for each, _ in measures], np.float64)
+    above = (values >= np.array([[floor] for _, floor in measures])) & moment.users  # NaN is never above
+    ranked = []
+    for measure, standing_out in enumerate(above.any(axis=1).tolist()):
+        at = np.flatnonzero(above[measure]) if standing_out else _NOBODY
+        ranked.append(_first(RANKS, at, -values[measure], moment.rows["pid"]).tolist() if len(at) else [])
+    return ranked
 
 
 def _of_senses(moment: Moment) -> list[list[int]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from linnix.cognitod.detect.behind import behind
-from linnix.cognitod.detect.past import Identity, Moment, Past, calm, mean, wants_pct
+from linnix.cognitod.detect.past import Identity, Moment, calm, mean, wants_pct
 from linnix.cognitod.detect.signs import CpuSaturation, CpuSpin
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.insight.facts import Facts, Process
@@ -77,17 +77,15 @@ class _Cores:
     def __init__(self, params: CpuSpin | CpuSaturation) -> None:
         self._limits = params
         self._duration_s = params.duration
-        self._past = Past(params.duration)
 
-    def _busy(self, known: Facts) -> dict[Identity, tuple[Process, Sequence[Moment], float]]:
+    def _busy(self, view: View, known: Facts) -> dict[Identity, tuple[Process, Sequence[Moment], float]]:
         """Who wanted a tenth of a core at least for the whole duration, and how much on average."""
-        self._past.add(known)
         throttled = {pair.victim for pair in known.blame if (pair.resource, pair.kind) == ("cpu", "own_quota")}
         busy = {}
         for process in known.processes:
             if process.kernel_thread or process.own or process.id in throttled:
                 continue
-            moments = self._past.last(process, self._duration_s)
+            moments = view.past.last(process, self._duration_s)
             wants = mean(moments, wants_pct) if moments else None
             if wants is not None and wants >= 10:
                 busy[process.pid, process.start_ns] = process, moments, wants
@@ -116,7 +114,7 @@ class Spin(_Cores):
             return []
         most = _MOST_CORES * max(view.known.host.cores, 1)
         loops = {}
-        for key, (process, moments, wants) in self._busy(view.known).items():
+        for key, (process, moments, wants) in self._busy(view, view.known).items():
             uses = mean(moments, lambda p: p.cpu_pct) or 0.0
             if not self._params.threshold <= wants <= max(_ONE_THREAD_PCT, most) or uses < _GETS * wants:
                 continue
@@ -168,7 +166,7 @@ class Saturation(_Cores):
         if known is None:
             return []
         pressure_pct, host_pct = self._host(known)
-        busy = self._busy(known)
+        busy = self._busy(view, known)
         loops = {key: wants for key, (p, moments, wants) in busy.items() if self._loops(p, moments, known)}
         if pressure_pct < self._params.min_pressure_pct and host_pct < _FULL_PCT:
             return []

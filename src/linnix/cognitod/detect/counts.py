@@ -22,7 +22,7 @@ from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.cognitod.events import Array
 
 #: Parents are looked up for at most this many events of a window: enough for shares, and bounded.
-_ATTRIBUTED = 16_384
+_ATTRIBUTED = 4096
 
 
 #: The latest part of a window, as a share of it, and at least so many seconds.

@@ -15,16 +15,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from linnix.cognitod.detect import params as known
+from linnix.cognitod.detect import signs
 from linnix.cognitod.detect.by_facts import by_facts
 from linnix.cognitod.detect.counts import HostForks, ShortJobs, TreeForks
 from linnix.cognitod.detect.execs import Execs
 from linnix.cognitod.detect.growth import Growth
 from linnix.cognitod.detect.job_loops import SHORT_JOB_US
+from linnix.cognitod.detect.lineage import Lineage
+from linnix.cognitod.detect.memory import GROWTH_S
+from linnix.cognitod.detect.past import Past
 from linnix.cognitod.detect.pressure import Pressure
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.scope import HomeOf
-from linnix.cognitod.detect.signs import ShortJobLoop
 from linnix.cognitod.detect.unusual import FarFromUsual
 from linnix.cognitod.detect.usage import HostCpu, ProcessCpu, SubtreeCpu, SubtreeRss, Zombies, identities
 from linnix.cognitod.detect.view import NS, Detector, Held, Hit, View
@@ -60,6 +63,7 @@ class Engine:
         self.rules = tuple(rules)
         self._detectors = [_at_work(rule) for rule in self.rules]
         self._recent = Recent(**_room(self.rules))
+        self._past = Past(_looks_back_s(self.rules))
         self._open: dict[str, _Open] = {}
         self._sampled_ns = -1
         self._sample_gap_ns = 0
@@ -81,6 +85,7 @@ class Engine:
             if entry.finding.rule in going_on
         }
         self._recent.grow(**_room(self.rules))
+        self._past.grow(_looks_back_s(self.rules))
 
     def observe(
         self,
@@ -92,20 +97,23 @@ class Engine:
         texts: Array = _NO_TEXTS,
         home_of: HomeOf = _nowhere,
         known: Facts | None = None,
+        lineage: Lineage | None = None,
     ) -> list[Finding]:
         """Take one step: after batches of events, after a sample, or both. Returns what a detector found in this step;
         what was found before and is still open is in ``open_findings``.
 
         ``events`` and ``texts`` are those since the last step. ``snapshot.ts_ns`` tells a new sample: usage is judged
-        once for each, and ``known`` comes with it: its facts, without findings. ``home_of`` is asked of offenders only,
-        and only for rules whose scope needs it.
+        once for each, and ``known`` comes with it: its facts, without findings. ``lineage``: of the living among the
+        rows, if it is made already. ``home_of`` is asked of offenders only, and only for rules whose scope needs it.
         """
         self._recent.extend(events)
         sampled = snapshot.ts_ns != self._sampled_ns
         if sampled:
             self._sample_gap_ns = max(snapshot.ts_ns - self._sampled_ns, 0) if self._sampled_ns >= 0 else 0
             self._sampled_ns = snapshot.ts_ns
-        view = View(events, texts, rows, snapshot, activity, now_ns, self._recent, known)
+        if known is not None:
+            self._past.add(known)
+        view = View(events, texts, rows, snapshot, activity, now_ns, self._recent, known, self._past, lineage)
         if sampled:
             self._close_exited(view.living)
         found: list[Finding] = []
@@ -247,9 +255,27 @@ def _room(rules: Sequence[Rule]) -> dict[str, int]:
                 forks = max(forks, threshold)
             case known.ShortJobFlood(threshold=threshold, max_exec_duration_ms=limit_ms):
                 jobs, max_job_us = max(jobs, threshold), max(max_job_us, round(limit_ms * 1000))
-            case ShortJobLoop(threshold=threshold, duration=duration):
+            case signs.ShortJobLoop(threshold=threshold, duration=duration):
                 jobs, max_job_us = max(jobs, round(threshold * duration)), max(max_job_us, SHORT_JOB_US)
     return {"forks": max(65_536, 2 * forks), "jobs": max(32_768, 2 * jobs), "max_job_us": max_job_us}
+
+
+def _looks_back_s(rules: Sequence[Rule]) -> float:
+    """How far back they look at what facts told of single processes."""
+    seconds = 0.0
+    for rule in rules:
+        match rule.params:
+            case (
+                signs.CpuSpin(duration=duration)
+                | signs.CpuSaturation(duration=duration)
+                | signs.Gauge(duration=duration)
+                | signs.MemLeak(duration=duration)
+                | signs.NetFlood(duration=duration)
+            ):
+                seconds = max(seconds, duration)
+            case signs.OomRisk():
+                seconds = max(seconds, GROWTH_S)
+    return seconds
 
 
 def _finding(rule: Rule, hit: Hit, view: View) -> Finding:

@@ -77,7 +77,7 @@ def build(
         processes=processes,
         groups=_groups(live, ids),
         blame=_blame(moment, ids),
-        filesystems=_filesystems(moment, [processes[chosen.index(at)].id for at in writers(moment) if at in chosen]),
+        filesystems=_filesystems(moment, dict(zip(chosen, processes, strict=True))),
         oom_kills=_oom_kills(moment, ids),
         jobs=jobs.told(ran, {place: process.id for place, process in zip(chosen, processes, strict=True)}),
         trends=_trends(trends, moment.rows.take(np.array(chosen, np.intp)), ids),
@@ -164,7 +164,10 @@ def _blame(moment: Moment, ids: Ids) -> tuple[wire.Blame, ...]:
     )
 
 
-def _filesystems(moment: Moment, writing: Sequence[str]) -> tuple[wire.Filesystem, ...]:
+def _filesystems(moment: Moment, told: Mapping[int, wire.Process]) -> tuple[wire.Filesystem, ...]:
+    if not moment.senses.spaces:
+        return ()
+    writing = tuple(told[place].id for place in writers(moment) if place in told)
     return tuple(
         wire.Filesystem(
             id=f"D{number}",
@@ -173,7 +176,7 @@ def _filesystems(moment: Moment, writing: Sequence[str]) -> tuple[wire.Filesyste
             available_bytes=space.available_bytes,
             inodes_used_pct=None if space.inodes_used_pct is None else round(space.inodes_used_pct, 1),
             fill_bytes_per_s=round(space.fill_bytes_per_s, 1),
-            writers=tuple(writing),
+            writers=writing,
         )
         for number, space in enumerate(moment.senses.spaces, 1)
     )

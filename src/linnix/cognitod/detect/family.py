@@ -35,11 +35,16 @@ class Family(NamedTuple):
     spreads_cpu: NDArray[np.bool_]
 
 
-def family(rows: Rows) -> Family:
-    """Of rows of dtype ROW, living and exited."""
+def of_living(rows: Rows) -> tuple[Lineage, Index]:
+    """The tree of those among rows of dtype ROW that live, and where each row of the tree is among them."""
     living = np.flatnonzero(rows["alive"])
+    # As a tree sorts its rows, so that its indices are those of ``living``.
     living = living[np.lexsort((rows["start_ns"][living], rows["pid"][living]))]
-    tree = Lineage(rows.take(living))  # sorted as it sorts them, so that its indices are those of ``living``
+    return Lineage(rows.take(living)), living
+
+
+def family(rows: Rows, tree: Lineage, living: Index) -> Family:
+    """Of rows of dtype ROW, living and exited, and what ``of_living`` makes of them."""
     parents = np.array(tree.parents, np.intp)
     has = parents >= 0
     people = np.array(tree.totals(np.ones(len(living))))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linnix.cognitod.detect import signs
-from linnix.cognitod.detect.past import Identity, Moment, Past, mean, wants_pct
+from linnix.cognitod.detect.past import LEAST, Identity, Moment, Past, mean, wants_pct
 from linnix.cognitod.detect.slopes import Growth, steady
 from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
 from linnix.insight.facts import Process
@@ -68,13 +68,10 @@ class _Grown:
 
     def growth(self, past: Past, process: Process, seconds: float) -> Growth | None:
         """Its growth of these last seconds, if that is steady, fast and large enough."""
-        before, now = self._read(past.oldest(process)), self._read(process)
-        if before is None or now is None or now <= before:
-            return None  # of most processes: they need not be looked at more closely
-        moments = past.last(process, seconds)
+        moments, now = past.last(process, seconds, LEAST), self._read(process)
         first = self._read(moments[0].process) if moments else None
-        if first is None or now - first < self._least:
-            return None
+        if first is None or now is None or now - first < self._least:
+            return None  # of most processes: they need not be looked at more closely
         told = [(m.ts_ns, value) for m in moments if (value := self._read(m.process)) is not None]
         if len(told) < len(moments):
             return None
@@ -96,7 +93,6 @@ class Gauge:
         self._name = name
         self._what = what
         self._read = read
-        self._past = Past(params.duration, least=5)
         self._grown = _Grown(read, params.duration, params.grown, params.threshold)
         self._many: Held[Identity] = Held(params.duration)
 
@@ -104,7 +100,6 @@ class Gauge:
         """A hit for each process whose reading grows; of a tree the lowest."""
         if view.known is None:
             return []
-        self._past.add(view.known)
         # What grows from birth on may be a start; but nobody starts by leaving children unreaped.
         youngest = 0.0 if isinstance(self._params, signs.ZombieGrowth) else _STARTED * self._params.duration
         processes = {
@@ -112,7 +107,7 @@ class Gauge:
             for p in view.known.processes
             if p.pid > 1 and not p.kernel_thread and p.age_s >= youngest and self._read(p) is not None
         }
-        found = {key: self._grown.observe(self._past, process, view.now_ns) for key, process in processes.items()}
+        found = {key: self._grown.observe(view.past, process, view.now_ns) for key, process in processes.items()}
         self._grown.forget(set(processes))
         hits = {
             key: self._hit(processes[key], growth)
@@ -195,7 +190,6 @@ class Memory:
 
     def __init__(self, params: signs.MemLeak) -> None:
         self._params = params
-        self._past = Past(params.duration, least=5)
         self._grown = _Grown(
             lambda p: p.rss_anon_bytes, params.duration, params.grown_mib * MIB, params.threshold * MIB
         )
@@ -206,13 +200,12 @@ class Memory:
         """
         if view.known is None:
             return []
-        self._past.add(view.known)
         hits = []
         for process in view.known.processes:
-            found = None if process.kernel_thread else self._grown.observe(self._past, process, view.now_ns)
+            found = None if process.kernel_thread else self._grown.observe(view.past, process, view.now_ns)
             if found is None:
                 continue
-            moments = self._past.last(process, self._params.duration)
+            moments = view.past.last(process, self._params.duration, LEAST)
             busy = bool(moments) and (mean(moments, wants_pct) or 0.0) >= _BUSY_PCT
             fed = bool(moments) and _given(moments) >= _FED * found.growth.per_s
             scarce = view.snapshot.mem_available_bytes < _SCARCE_S * found.growth.per_s

@@ -16,7 +16,7 @@ from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
 from linnix.insight.facts import Facts, Process
 
 #: Over this many seconds it is told who grows.
-_GROWTH_S = 10.0
+GROWTH_S = 10.0
 #: One that takes more than this in a second is named before one that holds more.
 _GROWS_BYTES_PER_S = MIB
 #: Of measured waits for memory this much is enough to tell by them who causes it.
@@ -43,7 +43,6 @@ class Risk:
 
     def __init__(self, params: OomRisk) -> None:
         self._params = params
-        self._past = Past(_GROWTH_S)
         self._held: Held[str] = Held(params.duration)
 
     def observe(self, view: View) -> list[Hit]:
@@ -51,20 +50,19 @@ class Risk:
         known = view.known
         if known is None:
             return []
-        self._past.add(known)
         short: dict[str, Hit] = {}
-        if (host := self._host(known)) is not None:
+        if (host := self._host(known, view.past)) is not None:
             short["host"] = host
         of_group: dict[str, list[Process]] = {}
         for process in _candidates(known):
             if process.cgroup is not None and (process.cgroup_memory_pct or 0.0) >= self._params.cgroup_pct:
                 of_group.setdefault(process.cgroup, []).append(process)
         for cgroup, processes in of_group.items():
-            short[cgroup] = self._group(processes)
+            short[cgroup] = self._group(processes, view.past)
         held = self._held.update(short, view.now_ns)
         return [replace(hit, since_ns=held[key]) for key, hit in short.items() if key in held]
 
-    def _host(self, known: Facts) -> Hit | None:
+    def _host(self, known: Facts, past: Past) -> Hit | None:
         total, available = known.host.mem_total_bytes, known.host.mem_available_bytes
         if not total or available is None or 100 * available / total >= self._params.threshold_pct:
             return None
@@ -74,26 +72,26 @@ class Risk:
             "available_bytes": float(available),
         }
         message = f"{available / MIB:.0f} MiB of the host's memory are available, {100 * available / total:.1f} % of it"
-        who = self._who(_candidates(known), evidence)
+        who = self._who(_candidates(known), past, evidence)
         if who is not None:
             message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence)
 
-    def _group(self, processes: list[Process]) -> Hit:
+    def _group(self, processes: list[Process], past: Past) -> Hit:
         used_pct = max(process.cgroup_memory_pct or 0.0 for process in processes)
         evidence = {"cgroup_memory_pct": used_pct, "threshold": self._params.cgroup_pct}
-        who = self._who(processes, evidence)
+        who = self._who(processes, past, evidence)
         message = f"{used_pct:.0f} % of the memory that its cgroup may use is in use"
         if who is not None:
             message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most="medium")
 
-    def _who(self, processes: Iterable[Process], evidence: dict[str, float]) -> Who | None:
+    def _who(self, processes: Iterable[Process], past: Past, evidence: dict[str, float]) -> Who | None:
         """Who grows most, if anybody does, else who holds most; ``evidence`` is told how much."""
         most: tuple[float, int] | None = None
         who = None
         for process in processes:
-            moments = self._past.last(process, _GROWTH_S)
+            moments = past.last(process, GROWTH_S)
             growth = 0.0
             if moments and moments[-1].ts_ns > moments[0].ts_ns:
                 growth = (holds(process) - holds(moments[0].process)) * NS / (moments[-1].ts_ns - moments[0].ts_ns)

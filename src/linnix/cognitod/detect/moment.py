@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from linnix.cognitod.detect.family import Family, family
+from linnix.cognitod.detect.family import Family, family, of_living
+from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.model import Rows
 from linnix.cognitod.senses import NOTHING, Identity, Senses
 
@@ -25,11 +26,13 @@ class Moment:
     usage: Rows | None
     family: Family
     senses: Senses
+    tree: Lineage  # of the living
 
     @classmethod
     def of(cls, rows: Rows, usage: Rows | None = None, senses: Senses = NOTHING) -> Moment:
         """With the tree that these rows make."""
-        return cls(rows, usage, family(rows), senses)
+        tree, living = of_living(rows)
+        return cls(rows, usage, family(rows, tree, living), senses, tree)
 
     def at(self, identity: Identity | None) -> int:
         """Where this process is among the rows, -1 where it is not."""

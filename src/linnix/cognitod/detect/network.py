@@ -6,9 +6,9 @@ server that talk as fast as they can are partners, whatever the rate. Invariant:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from linnix.cognitod.detect.past import Past, mean
+from linnix.cognitod.detect.past import Moment, Past, mean
 from linnix.cognitod.detect.signs import NetFlood
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.insight.facts import Facts, Process
@@ -16,6 +16,7 @@ from linnix.insight.facts import Facts, Process
 _MB = 1e6
 
 _Read = Callable[[Process], float | None]
+_Talking = list[tuple[Process, Sequence[Moment]]]
 
 
 class Flood:
@@ -25,16 +26,18 @@ class Flood:
 
     def __init__(self, params: NetFlood) -> None:
         self._params = params
-        self._past = Past(params.duration)
 
     def observe(self, view: View) -> list[Hit]:
         """A hit for the process that sends most, if that is a flood."""
         known = view.known
         if known is None:
             return []
-        self._past.add(known)
+        talking = self._talking(view.past, known)
+        if not talking:
+            return []
         hit = (
             self._sends(
+                talking,
                 known,
                 "tx_mb_per_s",
                 "MB/s",
@@ -43,6 +46,7 @@ class Flood:
                 lambda p: (p.rx_bytes_per_s or 0.0) / _MB,
             )
             or self._sends(
+                talking,
                 known,
                 "tx_calls_per_s",
                 "packets or writes a second",
@@ -50,30 +54,30 @@ class Flood:
                 lambda p: p.tx_calls_per_s,
                 lambda p: p.rx_calls_per_s,
             )
-            or self._connects(known)
+            or self._connects(talking, known)
         )
         return [hit] if hit is not None else []
 
-    def _rates(self, known: Facts, read: _Read) -> list[tuple[float, Process]]:
-        """Means over the duration, largest first."""
-        rates = []
-        for process in known.processes:
-            moments = self._past.last(process, self._params.duration)
-            rate = mean(moments, read) if moments else None
-            if rate is not None and not process.kernel_thread:
-                rates.append((rate, process))
-        return sorted(rates, key=lambda each: (-each[0], each[1].start_ns))
+    def _talking(self, past: Past, known: Facts) -> _Talking:
+        """Who sent or connected at all over the duration."""
+        talking = [(p, past.last(p, self._params.duration)) for p in known.processes if not p.kernel_thread]
+        return [
+            (process, moments)
+            for process, moments in talking
+            if any(moment.process.tx_calls_per_s or moment.process.connects_per_s for moment in moments)
+        ]
 
-    def _sends(self, known: Facts, name: str, unit: str, threshold: float, sent: _Read, got: _Read) -> Hit | None:
-        rates = self._rates(known, sent)
+    def _sends(
+        self, talking: _Talking, known: Facts, name: str, unit: str, threshold: float, sent: _Read, got: _Read
+    ) -> Hit | None:
+        rates = _rates(talking, sent)
         if not rates or rates[0][0] < threshold or rates[0][1].own:
             return None
-        rate, process = rates[0]
-        moments = self._past.last(process, self._params.duration)
+        rate, process, moments = rates[0]
         received = mean(moments, got) or 0.0
         answers = mean(moments, lambda p: p.rx_calls_per_s) or 0.0
         calls = mean(moments, lambda p: p.tx_calls_per_s) or 0.0
-        following = max((each for each, other in rates[1:] if not _together(process, other)), default=0.0)
+        following = max((each for each, other, _ in rates[1:] if not _together(process, other)), default=0.0)
         times = self._params.times
         if rate < times * received or rate < times * following or calls < times * answers:
             return None
@@ -86,16 +90,16 @@ class Flood:
         message = f"pid {process.pid} sends {rate:.0f} {unit}, and receives {received:.0f}"
         return self._hit(process, evidence, message, known)
 
-    def _connects(self, known: Facts) -> Hit | None:
+    def _connects(self, talking: _Talking, known: Facts) -> Hit | None:
         """Both ends of a connection count it: the one that opens them is the younger, as clients are."""
-        rates = self._rates(known, lambda p: p.connects_per_s)
+        rates = _rates(talking, lambda p: p.connects_per_s)
         if not rates or rates[0][0] < self._params.connects_per_s:
             return None
         ends = [each for each in rates[:2] if each[0] >= rates[0][0] / 2 and not each[1].own]
         following = rates[len(ends)][0] if len(rates) > len(ends) else 0.0
         if not ends or rates[0][0] < self._params.times * following:
             return None
-        rate, process = max(ends, key=lambda each: each[1].start_ns)
+        rate, process, _ = max(ends, key=lambda each: each[1].start_ns)
         evidence = {
             "connects_per_s": round(rate, 1),
             "threshold": self._params.connects_per_s,
@@ -108,6 +112,12 @@ class Flood:
         since_ns = known.ts_ns - round(self._params.duration * NS)
         culprit = Who.named(process)
         return Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
+
+
+def _rates(talking: _Talking, read: _Read) -> list[tuple[float, Process, Sequence[Moment]]]:
+    """Means over the duration, largest first."""
+    rates = [(rate, process, moments) for process, moments in talking if (rate := mean(moments, read)) is not None]
+    return sorted(rates, key=lambda each: (-each[0], each[1].start_ns))
 
 
 def _together(one: Process, other: Process) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from linnix.cognitod.detect.view import NS
 from linnix.insight.facts import Facts, Process
+
+NS = 1_000_000_000
 
 Identity = tuple[int, int]
 Read = Callable[[Process], float | None]
@@ -21,6 +22,8 @@ Read = Callable[[Process], float | None]
 _GAP_NS = 5 * NS
 #: Of the samples of a span, this share must have told of the process.
 _SEEN = 0.7
+#: Whoever wants to see growth wants so many intervals of it.
+LEAST = 5
 #: A sample that is late by this share of an interval is in time.
 _SLACK = 0.6
 
@@ -46,21 +49,27 @@ class _Span(NamedTuple):
 
 
 class Past:
-    """Histories that reach ``window_s`` seconds back, or ``least`` intervals where samples are far apart."""
+    """Histories that reach ``window_s`` seconds back, or ``LEAST`` intervals where samples are far apart. All detectors
+    share one: each of them would remember the same.
+    """
 
-    def __init__(self, window_s: float, least: int = 1) -> None:
+    def __init__(self, window_s: float = 0.0) -> None:
         self._window_ns = round(window_s * NS)
-        self._least = least
         self._times: deque[int] = deque()
         self._seen: dict[Identity, deque[Moment]] = {}
-        self._spans: dict[float, _Span] = {}  # those that were asked for since the last sample
+        self._spans: dict[tuple[float, int], _Span] = {}  # those that were asked for since the last sample
+        self._told: dict[tuple[Identity, float, int], Sequence[Moment]] = {}
+
+    def grow(self, window_s: float) -> None:
+        """Reach as far back from now on, at least."""
+        self._window_ns = max(self._window_ns, round(window_s * NS))
 
     def add(self, known: Facts) -> None:
         """Take in a sample."""
         now_ns = known.ts_ns
         self._times.append(now_ns)
-        self._spans = {}
-        horizon = now_ns - self._reach_ns(self._window_ns) - 2 * NS
+        self._spans, self._told = {}, {}
+        horizon = now_ns - self._reach_ns(self._window_ns, LEAST) - 2 * NS
         while self._times[0] < horizon:
             self._times.popleft()
         for process in known.processes:
@@ -71,23 +80,28 @@ class Past:
             if not moments or now_ns - moments[-1].ts_ns > _GAP_NS:
                 del self._seen[key]
 
-    def last(self, process: Process, seconds: float) -> Sequence[Moment]:
-        """Its moments of the last seconds, oldest first; none unless all of that time was seen."""
-        span = self._spans.get(seconds)
+    def last(self, process: Process, seconds: float, least: int = 1) -> Sequence[Moment]:
+        """Its moments of the last seconds, or of so many intervals at least, up to ``LEAST``; oldest first. None unless
+        all of that time was seen.
+        """
+        key = (process.pid, process.start_ns), seconds, least
+        told = self._told.get(key)
+        if told is None:
+            told = self._told[key] = self._last(key[0], seconds, least)
+        return told
+
+    def _last(self, who: Identity, seconds: float, least: int) -> Sequence[Moment]:
+        span = self._spans.get((seconds, least))
         if span is None:
-            span = self._spans[seconds] = self._span(seconds)
-        seen = self._seen[process.pid, process.start_ns]
+            span = self._spans[seconds, least] = self._span(seconds, least)
+        seen = self._seen[who]
         if seen[0].ts_ns > span.latest_begin_ns or len(seen) < span.least:
-            return []
+            return ()
         moments = [moment for moment in seen if moment.ts_ns >= span.begin_ns]
-        return moments if moments[0].ts_ns <= span.latest_begin_ns and len(moments) >= span.least else []
+        return moments if moments[0].ts_ns <= span.latest_begin_ns and len(moments) >= span.least else ()
 
-    def oldest(self, process: Process) -> Process:
-        """As it was at the first moment that is remembered, which may be two seconds before those of ``last``."""
-        return self._seen[process.pid, process.start_ns][0].process
-
-    def _span(self, seconds: float) -> _Span:
-        begin_ns = self._times[-1] - self._reach_ns(round(seconds * NS))
+    def _span(self, seconds: float, least: int) -> _Span:
+        begin_ns = self._times[-1] - self._reach_ns(round(seconds * NS), least)
         slack_ns = round(self._interval_ns() * _SLACK)
         expected = sum(1 for ts_ns in self._times if ts_ns >= begin_ns - slack_ns)
         return _Span(begin_ns - slack_ns, begin_ns + slack_ns, max(2, _SEEN * expected))
@@ -95,8 +109,8 @@ class Past:
     def _interval_ns(self) -> int:
         return self._times[-1] - self._times[-2] if len(self._times) > 1 else NS
 
-    def _reach_ns(self, window_ns: int) -> int:
-        return max(window_ns, self._least * self._interval_ns())
+    def _reach_ns(self, window_ns: int, least: int) -> int:
+        return max(window_ns, least * self._interval_ns())
 
 
 def writes(process: Process) -> float:

@@ -14,13 +14,15 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from linnix.cognitod.detect.lineage import Lineage
+from linnix.cognitod.detect.past import NS, Past
 from linnix.cognitod.detect.recent import Recent
 from linnix.cognitod.events import Array
 from linnix.cognitod.model import Activity, Rows, Snapshot
 from linnix.insight.classes import SEVERITIES
 from linnix.insight.facts import Facts, Process
 
-NS = 1_000_000_000
+__all__ = ["MIB", "NS", "Detector", "Held", "Hit", "View", "Who"]
+
 MIB = 1024 * 1024
 
 
@@ -36,6 +38,8 @@ class View:
     now_ns: int
     recent: Recent
     known: Facts | None = None  # what is known of the moment of the snapshot, without findings; only with a new sample
+    past: Past = field(default_factory=Past)  # what was known before, and that
+    lineage: Lineage | None = None  # of the living, where somebody has made it already
 
     @cached_property
     def living(self) -> Rows:
@@ -46,7 +50,7 @@ class View:
     @cached_property
     def tree(self) -> Lineage:
         """Lineage of the living."""
-        return Lineage(self.living)
+        return self.lineage or Lineage(self.living)
 
     @cached_property
     def forkers(self) -> Lineage:
