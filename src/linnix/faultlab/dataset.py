@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from linnix.faultlab.errors import LabError, RefusedError, writing
+from linnix.faultlab.private import Private
 from linnix.faultlab.recording import FactsLine
 from linnix.faultlab.truth import Truth
 
@@ -146,9 +147,10 @@ def _write(path: Path, runs: Sequence[Run]) -> str:
 def _pack(path: Path, runs: Sequence[Run]) -> None:
     with lzma.open(path, "wb", preset=_PRESET) as packed, tarfile.open(fileobj=packed, mode="w|") as tar:
         for run in sorted(runs, key=lambda run: run.name):
+            private = Private(run.truth)
             for name in _FILES:
                 member = tarfile.TarInfo(f"{run.name}/{name}")  # of nobody, of 1970
-                content = run.read(name)
+                content = private.file(name, run.read(name))
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
 
