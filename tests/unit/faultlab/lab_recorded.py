@@ -15,7 +15,7 @@ from linnix.insight import facts as insight
 from linnix.insight.facts import Activity, Facts, Finding, Host, Pressure, Process
 
 HOST = Host(
-    hostname="h",
+    hostname="lab",
     kernel="6",
     cores=2,
     mem_total_bytes=1 << 30,
