@@ -173,10 +173,41 @@ def test_a_culprit_that_is_no_longer_told_is_named_as_long_as_its_finding_is_ope
     bodies[14:] = [encode(msgspec.structs.replace(decode(body), processes=())) for body in bodies[14:]]
     told = list(replay.judged(bodies, rule))
 
-    assert [at for at, (_, findings) in enumerate(told) if findings] == [12, 13, 14, 15]
-    known, (finding,) = told[15]
+    assert [at for at, (_, findings) in enumerate(told) if findings] == [12, 13, 14, 15, 16]
+    known, (finding,) = told[16]
     assert [(each.id, each.comm) for each in known.processes] == [("P1", "spawner")]
     assert finding.process == "P1"
+
+
+BUSY = "- {name: busy, detector: cpu_pct, threshold: 80, duration: 2, keep_firing: 30}"
+
+
+def test_who_is_not_told_for_some_seconds_has_not_exited() -> None:
+    busy: dict[str, Any] = {"cpu_pct": 99.0}
+
+    assert found(seconds(*[busy] * 4, *[{}] * 3, *[busy] * 2), BUSY) == {"busy worker": [2, 3, 4, 5, 6, 7, 8]}
+    assert found(seconds(*[busy] * 4, *[{}] * 9), BUSY) == {"busy worker": [2, 3, 4, 5, 6, 7, 8]}  # five seconds
+
+
+def test_who_is_told_to_be_dead_or_whose_pid_is_another_s_has_exited() -> None:
+    busy: dict[str, Any] = {"cpu_pct": 99.0}
+
+    for last in ({"state": "X"}, {"start_ns": 1000 * S}):
+        assert found(seconds(*[busy] * 4, last, {}), BUSY) == {"busy worker": [2, 3]}
+
+
+def test_of_who_is_not_told_only_what_it_is_and_holds_is_kept() -> None:
+    recorded = Recorded()
+    shape = {"unit": "a.service", "cgroup": "/a", "rss_bytes": 7 << 20, "threads": 3, "state": "R"}
+    does = {"cpu_pct": 99.0, "rss_delta_bytes": 5, "forks_per_s": 2.0, "short_jobs_per_s": 1.0}
+    told, untold = (recorded.step(decode(body)) for body in seconds(shape | does, {}))
+    kept, forgotten = told.rows[0].copy(), ("cpu_pct", "rss_growth_bytes", "forks", "short_children")
+
+    assert [kept[name] for name in forgotten] == [99.0, 5, 20, 10]
+    for name in forgotten:
+        kept[name] = 0
+    assert untold.rows.tolist() == [kept.tolist()]
+    assert untold.homes == told.homes == {(700, 100 * S + 700_000_000): Home(cgroup="/a", unit="a.service")}
 
 
 def test_a_scope_is_held_against_where_the_process_lived() -> None:

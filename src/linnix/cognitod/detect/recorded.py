@@ -19,7 +19,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +26,16 @@ from numpy.typing import NDArray
 from linnix.cognitod.detect import params as known
 from linnix.cognitod.detect.jobs import MAX_NAMES
 from linnix.cognitod.detect.replayed_jobs import FIRST_PID, Identity, ReplayedJobs, spread
+from linnix.cognitod.detect.replayed_rows import ReplayedRows, activity, snapshot
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.detect.tags import SHORT_NS, WINDOW_S
 from linnix.cognitod.detect.view import NS
 from linnix.cognitod.events import EVENT, Array, Kind
-from linnix.cognitod.model import ROW, TAG_NAMES, Activity, Home, Rows, Snapshot
-from linnix.insight.facts import Facts, Process
+from linnix.cognitod.model import Activity, Home, Rows, Snapshot
+from linnix.insight.facts import Facts
 
 #: Of one kind and parent in one tick: more is a recording that is wrong.
 _MAX_EVENTS = 100_000
-#: Dead children made up in one tick.
-_MAX_ZOMBIES = 10_000
 #: A made-up short job lived for so long: half of the longest that its count allows.
 _JOB_NS = SHORT_NS // 2
 _NOBODY: Identity = (0, 0)
@@ -45,7 +43,6 @@ _NOBODY: Identity = (0, 0)
 _BETWEEN_NS = 15 * NS
 #: Programs beyond those of which jobs tell have so many names.
 _NAMES = 1000
-_TAG_BITS = {name: bit for bit, name in TAG_NAMES.items()}
 
 
 def unreplayable(rules: Sequence[Rule]) -> dict[str, str]:
@@ -123,6 +120,7 @@ class Recorded:
     def __init__(self) -> None:
         self._forks, self._jobs, self._execs = _Counted(), _Counted(), _Counted()
         self._told = ReplayedJobs()
+        self._rows = ReplayedRows()
         #: By parent a child of it that is gone, and when something was run by it last.
         self._between: dict[Identity, tuple[Identity, int]] = {}
         self._last_ns: int | None = None
@@ -139,9 +137,9 @@ class Recorded:
         # Forks are first: they tell how far boot time is ahead, and lives are told by it.
         events = np.concatenate([rest, told])
         events = events.take(np.argsort(events["ts_ns"], kind="stable"))
-        homes = {(each.pid, each.start_ns): _home(each) for each in facts.processes}
         between = {child: parent for parent, (child, _) in self._between.items()}
-        return Step(events, texts, _rows(facts, between), _snapshot(facts), _activity(facts), homes)
+        rows = self._rows.rows(facts, between)
+        return Step(events, texts, rows, snapshot(facts), activity(facts), self._rows.homes(facts))
 
     def _take_jobs(self, facts: Facts) -> tuple[Array, Array]:
         """Events and texts of the jobs that these facts tell, unless they are of a sample that was there before."""
@@ -217,52 +215,6 @@ def _names(facts: Facts) -> dict[Identity, list[bytes]]:
     return names
 
 
-def _rows(facts: Facts, between: Mapping[Identity, Identity]) -> Rows:
-    """``between``: of children that are gone, and ran something, the parent."""
-    starts: dict[int, int] = {each.pid: each.start_ns for each in facts.processes}
-    dead = [each for each in facts.processes for _ in range(each.zombies)][:_MAX_ZOMBIES]
-    rows = np.zeros(len(facts.processes) + len(dead) + len(between), ROW)
-    for at, each in enumerate(facts.processes):
-        parent_start_ns = starts.get(each.ppid, 0)
-        for name, value in {
-            "pid": each.pid,
-            "ppid": each.ppid,
-            "start_ns": each.start_ns,
-            "parent_start_ns": parent_start_ns if parent_start_ns <= each.start_ns else 0,
-            "first_ns": max(facts.ts_ns - round(each.age_s * NS), 0),
-            "last_ts_ns": facts.ts_ns,
-            "comm": each.comm.encode(),
-            "cgroup_id": crc32(each.cgroup.encode()) + 1 if each.cgroup else 0,  # alike where the path is
-            "uid": each.uid,
-            "cpu_pct": each.cpu_pct,
-            "mem_pct": each.mem_pct,
-            "rss_bytes": each.rss_bytes,
-            "max_rss_bytes": each.rss_bytes,
-            "rss_growth_bytes": each.rss_delta_bytes,
-            "threads": each.threads,
-            "forks": round(each.forks_per_s * WINDOW_S),
-            "short_children": round(each.short_jobs_per_s * WINDOW_S),
-            # A dead child is counted with its parent, below.
-            "state": b"X" if each.state == "Z" else each.state.encode(),
-            "tags": sum(_TAG_BITS.get(tag, 0) for tag in each.tags),
-            "alive": each.state not in ("X", "Z"),
-            "kthread": each.kernel_thread,
-            "own": each.own,
-        }.items():
-            rows[name][at] = value
-    zombies = rows[len(facts.processes) :][: len(dead)]
-    zombies["pid"] = np.arange(2 * FIRST_PID, 2 * FIRST_PID + len(dead))
-    zombies["ppid"] = [each.pid for each in dead]
-    zombies["parent_start_ns"] = zombies["start_ns"] = [each.start_ns for each in dead]
-    zombies["state"] = b"Z"
-    gone = rows[len(facts.processes) + len(dead) :]
-    for at, (child, parent) in enumerate(between.items()):
-        gone["pid"][at], gone["start_ns"][at] = child
-        gone["ppid"][at], gone["parent_start_ns"][at] = parent
-    gone["state"], gone["forks"] = b"X", 1
-    return rows
-
-
 def _inside(batches: Iterable[_Batch], begin_ns: int) -> int:
     """How many of the events are later than ``begin_ns``."""
     return sum(
@@ -270,53 +222,4 @@ def _inside(batches: Iterable[_Batch], begin_ns: int) -> int:
         if batch.begin_ns >= begin_ns
         else batch.number - int(np.searchsorted(spread(*batch), begin_ns, "right"))
         for batch in batches
-    )
-
-
-def _snapshot(facts: Facts) -> Snapshot:
-    host, pressure = facts.host, facts.pressure
-    available = host.mem_available_bytes
-    return Snapshot(
-        timestamp=facts.timestamp,
-        ts_ns=facts.ts_ns,
-        hostname=host.hostname,
-        kernel=host.kernel,
-        cores=host.cores,
-        cpu_pct=host.cpu_pct,
-        mem_total_bytes=host.mem_total_bytes,
-        mem_used_bytes=host.mem_used_bytes,
-        mem_available_bytes=max(host.mem_total_bytes - host.mem_used_bytes, 0) if available is None else available,
-        swap_total_bytes=host.swap_total_bytes,
-        swap_used_bytes=host.swap_used_bytes,
-        load_avg=host.load_avg,
-        uptime_s=host.uptime_s,
-        psi_cpu_some_avg10=pressure.cpu_some_pct,
-        psi_memory_some_avg10=pressure.memory_some_pct,
-        psi_memory_full_avg10=pressure.memory_full_pct,
-        psi_io_some_avg10=pressure.io_some_pct,
-        psi_io_full_avg10=pressure.io_full_pct,
-    )
-
-
-def _activity(facts: Facts) -> Activity:
-    told = facts.activity
-    return Activity(
-        window_s=told.window_s,
-        forks_per_s=told.forks_per_s,
-        execs_per_s=told.execs_per_s,
-        exits_per_s=told.exits_per_s,
-        short_jobs_per_s=told.short_jobs_per_s,
-        failed_exits_per_s=told.failed_exits_per_s,
-    )
-
-
-def _home(process: Process) -> Home:
-    namespace, _, pod = process.pod.rpartition("/") if process.pod else (None, "", None)
-    return Home(
-        cgroup=process.cgroup,
-        unit=process.unit,
-        container=process.container,
-        container_name=process.container_name,
-        namespace=namespace,
-        pod=pod,
     )
