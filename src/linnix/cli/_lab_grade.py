@@ -17,12 +17,20 @@ from linnix.cli._lab_errors import told
 
 if TYPE_CHECKING:
     from linnix.cognitod.detect.rules import Rule
-    from linnix.faultlab.grade import Judge
+    from linnix.faultlab.ticks import Judge
     from linnix.insight.facts import Facts, Finding
 
 Part = Annotated[str | None, typer.Option("--part", metavar="PART", help="Only train, validation or test.")]
 Why = Annotated[
     str, typer.Option("--why", metavar="TEXT", help="Why an archive of part test is opened; it is logged beside it.")
+]
+Planned = Annotated[
+    Path | None,
+    typer.Option(
+        "--planned",
+        metavar="FILE_OR_DIR",
+        help="Scenarios whose runs there should be. [default: what planned.json beside the runs says]",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -40,18 +48,21 @@ def grade(
         typer.Option("--rules", metavar="FILE", help="Rules for --rejudge, later ones over earlier; repeatable."),
     ] = None,
     why: Why = "",
+    planned: Planned = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print tables for a document.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say how often the culprit was named, how fast, and how often there was an alarm for nothing.
 
     An alarm is a finding above severity info. A hit names a process of the culprit's tree. Intervals are of 95 %, from
-    a bootstrap over scenarios. Every miss is listed with what was said instead.
+    a bootstrap over scenarios, or Wilson's where those are few or agree. Every miss is listed with what was told
+    instead, and when; so is every run that was planned and is not there. A run whose daemon failed is a miss.
 
     Examples: linnix faultlab grade runs · linnix faultlab grade runs --rejudge --rules my-rules.yaml
     """
-    from linnix.faultlab import dataset, report, score
+    from linnix.faultlab import coverage, dataset, report, score, ticks
     from linnix.faultlab import grade as grading
+    from linnix.faultlab.scenario import PARTS
 
     if rules and not rejudge:
         raise typer.BadParameter("--rules needs --rejudge: what was recorded was found with the rules of then")
@@ -59,34 +70,41 @@ def grade(
         raise typer.BadParameter("--markdown and --json exclude each other")
     loaded = _rules(rules or [])
     holds_s = {rule.name: rule.hold_s + getattr(rule.params, "duration", 0.0) for rule in loaded}
-    judge = _judge_by(loaded) if rejudge else grading.recorded
+    judge = _judge_by(loaded) if rejudge else ticks.recorded
     with told():
         graded = [grading.grade(run, judge, holds_s) for run in dataset.read(place, _part(part), why)]
         if not graded:
             raise CommandError(f"{place}: no run of part {part!r}")
+        parts = {part} if part else {run.part for run in graded} if place.is_file() else PARTS
+        covered = coverage.cover(_planned(planned) or coverage.read(place), graded, parts)
         found = score.score(graded)
     if as_json:
         import msgspec
 
-        print(msgspec.json.format(msgspec.json.encode({"score": found, "runs": graded}), indent=2).decode())
+        answer = {"coverage": covered, "score": found, "runs": graded}
+        print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
         return
-    print("\n".join(report.markdown(found) if markdown else report.plain(found)))
+    how = _how(part, rejudge, rules or [])
+    print("\n".join(report.markdown(found, covered, how) if markdown else report.plain(found, covered)))
 
 
 def pack(
     place: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of recordings.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.tar.xz|DIR", help="An archive, or a folder of them.")],
     part: Part = None,
+    planned: Planned = None,
     as_json: AsJson = False,
 ) -> None:
     """Write recordings, without their events, as compressed archives: one a part, with their SHA-256 digests.
 
-    The same recordings make the same bytes.
+    The same recordings make the same bytes. What was planned goes beside the archives, as planned.json.
     """
-    from linnix.faultlab import dataset
+    from linnix.faultlab import coverage, dataset
 
     with told():
         written = dataset.pack(list(dataset.read(place, _part(part))), out, part)
+        if runs := _planned(planned) or coverage.read(place):
+            coverage.add(out if out.is_dir() else out.parent, runs)
     if as_json:
         print(json.dumps({str(path): digest for path, digest in written.items()}, indent=2))
         return
@@ -113,6 +131,22 @@ def _part(part: str | None) -> str | None:
     if part is not None and part not in PARTS:
         raise typer.BadParameter(f"--part is one of {', '.join(PARTS)}")
     return part
+
+
+def _planned(scenarios: Path | None) -> dict[str, str] | None:
+    from linnix.faultlab import coverage, loading, plan
+
+    return None if scenarios is None else coverage.planned(plan.plans(loading.load_all(scenarios)))
+
+
+def _how(part: str | None, rejudge: bool, rules: list[Path]) -> str:
+    """What the figures are of, in a sentence that is the same every time."""
+    which = f"part {part}" if part else "all parts"
+    by = f"the rules of {', '.join(path.name for path in rules)}" if rules else "the default rules"
+    judged = (
+        f"its recorded facts judged again with {by}" if rejudge else "by what the daemon told while it was recorded"
+    )
+    return f"The fault laboratory's recordings, {which}, {judged} (`linnix faultlab grade --markdown`)."
 
 
 def _rules(files: list[Path]) -> "Sequence[Rule]":

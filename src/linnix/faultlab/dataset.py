@@ -38,6 +38,10 @@ _MEMBER = re.compile(r"([a-z][a-z0-9-]*-[0-9]+)/(truth\.json|meta\.json|facts\.j
 _PRESET = 9 | lzma.PRESET_EXTREME
 
 
+class _Meta(msgspec.Struct):
+    failed: str | None = None
+
+
 @dataclass(frozen=True)
 class Run:
     """One run, wherever it lies; ``read`` gives the bytes of one of its files."""
@@ -52,6 +56,14 @@ class Run:
             return msgspec.json.decode(self.read("truth.json"), type=Truth)
         except msgspec.MsgspecError as error:
             raise LabError(f"{self.name}/truth.json: {error}") from error
+
+    @property
+    def failed(self) -> str:
+        """Why the daemon failed while it was recorded; empty where it did not."""
+        try:
+            return msgspec.json.decode(self.read("meta.json"), type=_Meta).failed or ""
+        except msgspec.MsgspecError as error:
+            raise LabError(f"{self.name}/meta.json: {error}") from error
 
     def lines(self) -> Iterator[FactsLine]:
         """The lines of facts.jsonl."""

@@ -92,13 +92,20 @@ def run(
     warm_up: Sequence[Sequence[Said]] = ([],),
     cpu: Mapping[str, float] | None = None,
     start_ns: int = START_NS,
+    started: float = 1000.0,
+    failed: str = "",
+    unanswered: int = 0,
 ) -> Run:
-    """A run: a tick a second from 1000 on, after the warm-up; the culprit began at 1000."""
+    """A run: a tick a second from 1000 on, after the warm-up; the culprit began then, or when it is said. ``failed``:
+    why the daemon did; ``unanswered``: so many ticks of the injection at its end.
+    """
     lines, when = [], 1000.0 - len(warm_up)
     for phase, said in [*(("warm_up", each) for each in warm_up), *(("injection", each) for each in ticks)]:
         body = insight.encode(facts(said, cpu or {}, when))
         lines.append(msgspec.json.encode(FactsLine(when, when + 0.5, phase, 200, facts=msgspec.Raw(body))))
         when += 1
+    for at in range(unanswered):
+        lines.append(msgspec.json.encode(FactsLine(when + at, when + at, "injection", 0, error="ConnectError")))
     truth = Truth(
         version=1,
         scenario=name.rpartition("-")[0],
@@ -111,12 +118,13 @@ def run(
         clocks=Clocks(0, 0, 0),
         phases={"injection": Span(1000, 1030)},
         commands=[
-            _ran("worker", "renderd", [(10, start_ns), (11, start_ns)]),
+            _ran("worker", "renderd", [(10, start_ns), (11, start_ns)], started=started),
             _ran("second", "queued", [(20, start_ns)]),
             _ran("other", "maild", [(30, start_ns)], "decoy"),
         ],
     )
-    files = {"truth.json": msgspec.json.encode(truth), "meta.json": b"{}", "facts.jsonl": b"\n".join(lines) + b"\n"}
+    meta = msgspec.json.encode({"failed": failed}) if failed else b"{}"
+    files = {"truth.json": msgspec.json.encode(truth), "meta.json": meta, "facts.jsonl": b"\n".join(lines) + b"\n"}
     return Run(name, files.__getitem__)
 
 
@@ -130,7 +138,9 @@ def write(run: Run, out: Path) -> Path:
     return folder
 
 
-def _ran(name: str, shown: str, processes: list[tuple[int, int]], role: str = "command") -> Ran:
+def _ran(
+    name: str, shown: str, processes: list[tuple[int, int]], role: str = "command", started: float = 1000.0
+) -> Ran:
     pid, start_ns = processes[0]
     return Ran(
         name=name,
@@ -139,7 +149,7 @@ def _ran(name: str, shown: str, processes: list[tuple[int, int]], role: str = "c
         cgroup=f"/{shown}.service",
         pid=pid,
         start_ns=start_ns,
-        started=1000.0,
+        started=started,
         started_monotonic_ns=0,
         stopped=1030.0,
         status=None,

@@ -117,27 +117,78 @@ def runs(tmp_path: Path) -> Path:
 def test_grade_says_how_often_it_was_right_and_lists_every_miss(runs: Path) -> None:
     lines = faultlab("grade", runs, "--part", "train").stdout.splitlines()
 
-    assert [" ".join(line.split()) for line in lines[:3]] == [
+    assert [" ".join(line.split()) for line in lines[:5]] == [
+        "Runs planned: not known; recorded: 2; graded: 2",
+        "",
         "2 runs of 2 scenarios",
         "measure value 95 % interval of",
-        "culprit named first, one fault 100.0 % - 1 runs",
+        "culprit named first, one fault 100.0 % 20.7 to 100.0 % w 1 runs",
     ]
-    assert lines[-1].split() == ["b-1", "normal", "nobody", "mem_leak", "cron", "rule_mem_leak"]
+    assert [line.split(maxsplit=5) for line in lines if line.startswith("b-1")] == [
+        [
+            *("b-1", "normal", "nobody", "mem_leak", "cron"),
+            "mem_leak of cron (rule rule_mem_leak) from 0.5 s on, in 1 of 2 ticks",
+        ]
+    ]
 
 
 def test_grade_answers_in_json_and_in_markdown(runs: Path) -> None:
     answer = json.loads(faultlab("grade", runs, "--json").stdout)
 
     assert [(each["run"], each["hit"]) for each in answer["runs"]] == [("a-1", True), ("b-1", False), ("held-1", True)]
-    assert answer["score"]["hit"] == {"value": 1.0, "count": 2, "low": 1.0, "high": 1.0}
-    assert faultlab("grade", runs, "--markdown").stdout.startswith("### 3 runs of 3 scenarios\n\n| measure | value |")
+    assert answer["score"]["hit"] == {
+        "value": 1.0,
+        "count": 2,
+        "low": pytest.approx(0.342380, abs=1e-6),
+        "high": 1.0,
+        "interval": "wilson",
+    }
+    assert answer["coverage"] == {"planned": None, "recorded": 3, "graded": 3, "failed": [], "absent": []}
     assert faultlab("grade", runs, "--markdown", "--json").returncode == 2
     assert faultlab("grade", runs, "--rules", "x.yaml").returncode == 2
 
 
+def test_a_document_is_the_same_every_time_and_says_what_was_judged(runs: Path) -> None:
+    first, again = (faultlab("grade", runs, "--markdown", "--rejudge").stdout for _ in range(2))
+
+    assert first == again
+    assert first.startswith(
+        "The fault laboratory's recordings, all parts, its recorded facts judged again with the default rules "
+        "(`linnix faultlab grade --markdown`).\n\nRuns planned: not known; recorded: 3; graded: 3\n\nIntervals are"
+    )
+    assert [line for line in first.splitlines() if line.startswith("#")] == [
+        "### 3 runs of 3 scenarios",
+        "### By class",
+        "### What each class was taken for",
+        "### Missed: 2",
+    ]
+
+
+def test_grade_names_the_runs_that_were_planned_and_are_not_there(runs: Path, tmp_path: Path) -> None:
+    (runs / "planned.json").write_text('{"a-1": "train", "a-2": "train", "b-1": "train", "held-2": "test"}')
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "small.yaml").write_text(SMALL)
+
+    def told(*arguments: str | Path) -> dict[str, object]:
+        return dict(json.loads(faultlab("grade", runs, "--json", *arguments).stdout)["coverage"])
+
+    assert told() == {"planned": 4, "recorded": 3, "graded": 3, "failed": [], "absent": ["a-2", "held-2"]}
+    assert told("--part", "train") == {"planned": 3, "recorded": 2, "graded": 2, "failed": [], "absent": ["a-2"]}
+    assert told("--planned", tmp_path / "scenarios")["absent"] == ["small-1", "small-2"]
+    faultlab("pack", runs, "--out", tmp_path / "set")
+    assert json.loads((tmp_path / "set" / "planned.json").read_text()) == {
+        "a-1": "train",
+        "a-2": "train",
+        "b-1": "train",
+        "held-2": "test",
+    }
+    packed = json.loads(faultlab("grade", tmp_path / "set" / "train.tar.xz", "--json").stdout)
+    assert packed["coverage"]["absent"] == ["a-2"]
+
+
 def test_what_was_recorded_can_be_judged_by_other_rules(tmp_path: Path) -> None:
     pytest.importorskip("linnix.cognitod.detect.replay")
-    write(run(*([[("mem_leak", "cron")]] * 5), cpu={"renderd": 95.0}), tmp_path / "runs")
+    write(run(*([[("mem_leak", "cron")]] * 5), warm_up=(), cpu={"renderd": 95.0}), tmp_path / "runs")
     rule = "- {name: busy, detector: cpu_pct, threshold: 90, duration: 2, severity: medium}\n"
     (tmp_path / "rules.yaml").write_text(rule)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from lab_recorded import START_NS, Said, facts, run
 
@@ -53,6 +54,113 @@ def test_a_right_culprit_of_a_wrong_class_is_a_hit_and_not_right() -> None:
     graded = grade(run([("mem_leak", "renderd")]))
 
     assert (said(graded), graded.right) == (("mem_leak", "renderd", "worker", True), False)
+
+
+def test_class_and_process_are_of_one_alarm() -> None:
+    leak_of_cron: Said = ("mem_leak", "cron")
+    ticks = [[SPIN], [leak_of_cron], [("mem_leak", "maild")], [SPIN]]
+
+    assert grade(run(*ticks)).said == Answer("cpu_spin", "renderd", "worker", "rule_cpu_spin")
+
+
+def test_of_several_classes_that_were_told_of_the_answer_the_most_frequent_one_counts_and_its_rule() -> None:
+    fork: Said = ("fork_storm", "child")
+
+    assert grade(run([fork], [SPIN], [SPIN])).said == Answer("cpu_spin", "renderd", "worker", "rule_cpu_spin")
+    assert grade(run([fork], [SPIN])).said == Answer("fork_storm", "child", "worker", "rule_fork_storm")
+
+
+def test_what_is_said_before_the_culprit_is_there_is_no_answer() -> None:
+    graded = grade(run(*[[OF_CRON]] * 5, [SPIN], [SPIN], started=1005.0))
+
+    assert (said(graded), graded.first_hit_s) == (("cpu_spin", "renderd", "worker", True), 0.5)
+
+
+def test_a_rule_whose_time_had_begun_before_the_fault_saves_none() -> None:
+    graded = grade(run([SPIN]), holds_s={"rule_cpu_spin": 3.0})
+
+    assert (graded.first_hit_s, graded.delay_s) == (0.5, 0.0)
+
+
+def test_a_run_whose_daemon_failed_is_a_miss_of_no_class() -> None:
+    graded = grade(run([SPIN], [SPIN], unanswered=3, failed="no answer 5 times in a row"))
+
+    assert graded == Graded(
+        run="small-1",
+        scenario="small",
+        part="train",
+        cls="cpu_spin",
+        culprit="renderd",
+        faults=1,
+        busier_decoy=False,
+        said=Answer("no answer", "nobody", None, ""),
+        hit=False,
+        first_hit_s=None,
+        delay_s=None,
+        quiet_ticks=0,
+        calm_ticks=1,
+        failed="no answer 5 times in a row",
+        cause="the daemon failed: no answer 5 times in a row",
+    )
+
+
+def test_a_look_alike_is_not_right_because_the_daemon_failed() -> None:
+    graded = grade(run(QUIET, cls="normal", unanswered=2, failed="gone"))
+
+    assert (said(graded), graded.right) == (("no answer", "nobody", None, False), False)
+    assert (graded.quiet_ticks, graded.calm_ticks) == (0, 4)
+
+
+def test_a_culprit_that_was_never_started_is_known_by_its_name() -> None:
+    whole = run(QUIET, failed="gone")
+    truth = whole.truth
+    short = msgspec.structs.replace(truth, commands=[each for each in truth.commands if each.name != "worker"])
+    files = {name: whole.read(name) for name in ("meta.json", "facts.jsonl")}
+    files["truth.json"] = msgspec.json.encode(short)
+
+    graded = grade(Run("small-1", files.__getitem__))
+
+    assert (graded.culprit, graded.hit, graded.cause) == ("worker", False, "the daemon failed: gone")
+
+
+@pytest.mark.parametrize(
+    ("missed", "cause"),
+    [
+        (run(QUIET, QUIET), "nothing was told; the culprit was never named, and is in the facts of 2 of 2 ticks"),
+        (
+            run(QUIET, [("(cpu_spin)", "renderd")]),
+            "nothing was told; the culprit was named as info only: cpu_spin (rule rule_(cpu_spin)) from 1.5 s on",
+        ),
+        (
+            run(QUIET, [OF_CRON], [OF_CRON, SPIN]),
+            "io_saturation of cron (rule rule_io_saturation) from 1.5 s on; "
+            "the culprit came second at best: cpu_spin (rule rule_cpu_spin) from 2.5 s on",
+        ),
+        (
+            run([("mem_leak", "child")], [("mem_leak", "child"), SPIN]),
+            "mem_leak of child (rule rule_mem_leak) from 0.5 s on, not cpu_spin; "
+            "that was told behind it (rule rule_cpu_spin) from 1.5 s on",
+        ),
+        (
+            run([("mem_leak", None)]),
+            "mem_leak of nobody (rule rule_mem_leak) from 0.5 s on; "
+            "the culprit was never named, and is in the facts of 1 of 1 ticks",
+        ),
+        (
+            run(QUIET, [OF_CRON], cls="normal"),
+            "io_saturation of cron (rule rule_io_saturation) from 1.5 s on, in 1 of 3 ticks",
+        ),
+        (
+            run([SPIN, OF_CRON], also="disk_full"),
+            "renderd: came first at best: cpu_spin (rule rule_cpu_spin) from 0.5 s on; "
+            "queued: was never named, and is in the facts of 1 of 1 ticks",
+        ),
+    ],
+)
+def test_a_miss_says_in_a_line_what_was_told_instead_and_when(missed: Run, cause: str) -> None:
+    graded = grade(missed)
+
+    assert (graded.right, graded.cause) == (False, cause)
 
 
 def test_findings_about_nobody_name_nobody() -> None:
@@ -117,7 +225,8 @@ def test_another_judge_may_be_asked() -> None:
 
 def test_what_is_no_recording_is_told_with_its_line() -> None:
     good = run(QUIET)
-    files = {"truth.json": good.read("truth.json"), "facts.jsonl": good.read("facts.jsonl") + b"{\n"}
+    files = {name: good.read(name) for name in ("truth.json", "meta.json", "facts.jsonl")}
+    files["facts.jsonl"] += b"{\n"
 
     with pytest.raises(LabError, match=r"^small-1/facts.jsonl:3: "):
         grade(Run("small-1", files.__getitem__))
