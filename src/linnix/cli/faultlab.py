@@ -131,7 +131,7 @@ def run(
 def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float | None, as_json: bool) -> ExitCode:
     from linnix.cli._lab_progress import LabProgress
     from linnix.cli._stack import Stop, StopRequested
-    from linnix.faultlab import cgroups, runner
+    from linnix.faultlab import cgroups, coverage, runner
     from linnix.faultlab.errors import MissingError, NoDaemonError, RefusedError, RunFailedError
     from linnix.faultlab.recording import Output
 
@@ -139,6 +139,7 @@ def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float
     failed = 0
     missing: dict[str, str] = {}
     with Stop.on_signals() as stop, LabProgress(as_json) as progress, Output(out) as output:
+        coverage.add(out, coverage.planned(plans))
         settings = runner.Settings(stop.pause, progress, host, max_load)
         runner.clean_up(mount, output, progress)
         try:
@@ -148,8 +149,16 @@ def _carry_out(plans: "list[Plan]", out: Path, host: str | None, max_load: float
                     if output.is_complete(each):
                         progress.say("skipped", f"{each.run}: is complete ({count})", run=each.run)
                         continue
-                    folder = runner.run(each, output, mount, settings)
-                    progress.say("done", f"{each.run}: recorded ({count})", "good", run=each.run, folder=str(folder))
+                    done = runner.run(each, output, mount, settings)
+                    said = {"run": each.run, "folder": str(done.folder)}
+                    if not done.failed:
+                        progress.say("done", f"{each.run}: recorded ({count})", "good", **said)
+                        continue
+                    failed += 1
+                    words = f"recorded as a miss, the daemon failed: {done.failed}"
+                    progress.say("daemon_failed", f"{each.run}: {words} ({count})", "bad", **said, reason=done.failed)
+                    if host is not None:
+                        raise NoDaemonError(words, "The next runs would have no daemon either")
                 except MissingError as error:
                     failed += 1
                     missing |= error.programs

@@ -1,19 +1,23 @@
 """Whether a run may begin, and whether it may go on.
 
 Owns the limits and the words: each says the number it saw and the number it needs. Refuses to act: it raises, and who
-asked cleans up. Invariant: a run never begins where what it may use at most, and a reserve, is not free.
+asked cleans up. Invariants: a run never begins where what it may use at most, and a reserve, is not free; and nothing
+that the laboratory waits for meanwhile, as an answer of the daemon, keeps ``Guard`` from looking.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from linnix.faultlab import cgroups, proc
-from linnix.faultlab.errors import RefusedError, RunFailedError, TooBusyError
+from linnix.faultlab.errors import LabError, RefusedError, RunFailedError, TooBusyError
 from linnix.faultlab.scenario import Needs
 
 MIB = 1024 * 1024
@@ -21,6 +25,7 @@ RESERVE_MEMORY_MIB = 512
 RESERVE_DISK_MIB = 512
 # Where more wait than this, nothing that is measured beside a fault is of that fault.
 MAX_LOAD_PER_CORE = 1.5
+_LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,51 @@ class Watch:
             raise RunFailedError(f"{available} MiB of memory are left, {RESERVE_MEMORY_MIB // 2} must be")
         if (free := self.read_free_mib(self.out)) < RESERVE_DISK_MIB // 2:
             raise RunFailedError(f"{free} MiB of disk are left, {RESERVE_DISK_MIB // 2} must be")
+
+
+class Looks(Protocol):
+    """What looks at a run."""
+
+    def look(self) -> None:
+        """Raises RunFailedError where the run must end."""
+
+
+class Guard:
+    """Looks again and again, from a thread of its own, while the block lasts."""
+
+    def __init__(self, watch: Looks, end: Callable[[], None]) -> None:
+        """``end`` ends what the run has started; it is called from that thread, at once, and may be called again."""
+        self._watch = watch
+        self._end = end
+        self._over = threading.Event()
+        self._error: RunFailedError | None = None
+        self._thread = threading.Thread(target=self._go_on, name="guard", daemon=True)
+
+    def __enter__(self) -> Guard:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises RunFailedError where the run went beyond what it may use; what it had started has been ended then."""
+        if self._error is not None:
+            raise self._error
+
+    def _go_on(self) -> None:
+        while not self._over.wait(_LOOK_EVERY_S):
+            try:
+                self._watch.look()
+            except RunFailedError as error:
+                self._error = error
+            except OSError as error:  # a run that nobody can look at must not go on
+                self._error = RunFailedError(f"the guards cannot look: {error}")
+            if self._error is not None:
+                with suppress(LabError):  # who waits for it to end will say so
+                    self._end()
+                return
 
 
 def written_bytes(place: Path) -> int:

@@ -2,7 +2,7 @@
 
 Owns the order of things. Refuses signals and printing: it is given a ``pause`` that raises when somebody wants it to
 end, and something to tell progress to. Invariant: however it is left, all that it started has ended, since each thing
-is started within the block that ends it.
+is started within the block that ends it. A daemon that fails under a fault is what a run is for: that is recorded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -53,6 +53,13 @@ class Settings:
     load_patience_s: float = LOAD_PATIENCE_S
 
 
+class Recorded(NamedTuple):
+    """A complete run: where it is, and why the daemon failed, if it did."""
+
+    folder: Path
+    failed: str
+
+
 def clean_up(mount: Path, out: Output, progress: Progress) -> None:
     """End what laboratories left that did not end as they should."""
     for name, count in cgroups.end_remains(mount, disks.thaw_remains):
@@ -63,8 +70,8 @@ def clean_up(mount: Path, out: Output, progress: Progress) -> None:
         progress.say("remains", f"Removed {folder}", "warn")
 
 
-def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
-    """Carry out a plan; the folder of the complete run. Raises LabError, and what ``pause`` raises."""
+def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Recorded:
+    """Carry out a plan. Raises LabError, and what ``pause`` raises."""
     commands.require(plan.scenario)
     admitted = _admit(plan, out, mount, settings)
     with ExitStack() as stack:
@@ -80,8 +87,9 @@ def run(plan: Plan, out: Output, mount: Path, settings: Settings) -> Path:
         part.write("truth.json", going.truth(str(mount)))
         part.write("alerts.json", going.alerts())
         daemon = {"url": watching.url, "own": settings.host is None, "status": watching.status()}
-        part.write("meta.json", truth.meta(plan, admitted, daemon, going.ticks, going.events_problem))
-        return part.complete()
+        meta = truth.meta(plan, admitted, daemon, going.ticks, going.events_problem, going.failed)
+        part.write("meta.json", meta)
+        return Recorded(part.complete(), going.failed)
 
 
 def _admit(plan: Plan, out: Output, mount: Path, settings: Settings) -> guards.Host:
@@ -124,37 +132,56 @@ class _Run:
     trees: Trees = field(default_factory=Trees)
     ticks: dict[str, int] = field(default_factory=dict)
     events_problem: str = ""
+    failed: str = ""  # why the daemon did
     _spans: dict[str, truth.Span] = field(default_factory=dict)
     _missed: int = 0
     _has_findings: bool = True  # until it says that it has none
 
     def carry_out(self) -> None:
-        """Every phase, one after the other. Events are followed from the injection on, alerts all the time."""
+        """Every phase, one after the other, until the daemon fails. Events are followed from the injection on, alerts
+        all the time.
+        """
         groups = self.place.groups(self.waiting)
-        watch = self.place.watch(list(groups))
+
+        def end() -> None:
+            self.place.thaw()
+            for group in groups:
+                cgroups.kill(group)
+
         self._clocks = truth.clocks()
         self._began = time.monotonic()
         self._next_tick = 0.0
         with ExitStack() as stack:
+            guard = stack.enter_context(guards.Guard(self.place.watch(list(groups)), end))
             followed = [stack.enter_context(self.observer.events("/alerts", self.part.event))]
             for phase in self.plan.phases:
-                if phase.stop_s == phase.start_s:
+                if phase.stop_s == phase.start_s or self.failed:
                     continue
                 words = f"{self.plan.run}: {phase.name}"
                 self.settings.progress.say("phase", words, phase=phase.name, run=self.plan.run)
                 start = time.time()
                 if phase is self.plan.injection:
                     followed.append(stack.enter_context(self.observer.events("/stream", self.part.event)))
-                self._carry_out(phase, watch, groups)
+                try:
+                    self._carry_out(phase, guard, groups)
+                except NoDaemonError as error:
+                    self.failed = f"{error}. {error.advice}" if error.advice else str(error)
                 self._spans[phase.name] = truth.Span(start, time.time())
+            guard.check()
             self.end()
         self.events_problem = next((each.problem for each in followed if each.problem), "")
 
-    def _carry_out(self, phase: Phase, watch: guards.Watch, groups: dict[Path, str]) -> None:
+    def _carry_out(self, phase: Phase, guard: guards.Guard, groups: dict[Path, str]) -> None:
         while (now := time.monotonic() - self._began) < phase.stop_s:
-            self._step(now, phase.name, watch, groups)
+            guard.check()
+            try:
+                self._step(now, phase.name, groups)
+            except RunFailedError:
+                guard.check()  # what a guard has killed has not failed by itself
+                raise
             due = min(self._next_tick, phase.stop_s, now + _LOOK_EVERY_S)
             self.settings.pause(max(due - (time.monotonic() - self._began), 0.0))
+        guard.check()
         if phase is self.plan.injection:
             self._end_commands()
 
@@ -162,15 +189,17 @@ class _Run:
         """End every command; done twice it does nothing."""
         self._end(self.started)
 
-    def _step(self, now: float, phase: str, watch: guards.Watch, groups: dict[Path, str]) -> None:
+    def _step(self, now: float, phase: str, groups: dict[Path, str]) -> None:
         while self.waiting and self.waiting[0].launch.start_s <= now:
             self._start(self.waiting.pop(0))
         self.trees.look(groups)
         for each in self.started:
             commands.look(each, self.part.work)
-        watch.look()
         if now >= self._next_tick:
-            self._next_tick = now + self.plan.scenario.tick_s
+            # What happened in a second that no tick is of is in no facts: a tick that is a little late must not make
+            # the next one later.
+            due = self._next_tick + self.plan.scenario.tick_s
+            self._next_tick = due if due > now else now + self.plan.scenario.tick_s
             self._tick(phase)
         self.settings.progress.moving(f"{self.plan.run}: {phase}", now, self.plan.scenario.seconds)
 
@@ -218,8 +247,9 @@ class _Run:
         return truth.of(self.plan, self._clocks, self._spans, self.started, self.trees, mount)
 
     def alerts(self) -> bytes:
-        """The open alerts, as the daemon tells them."""
+        """The open alerts, as the daemon tells them; of one that does not, ``null``, and it has failed."""
         status, body = self.observer.get("/alerts")
-        if status != 200:
-            raise NoDaemonError(f"{self.observer.url}/alerts answers with status {status}")
-        return body
+        if status == 200:
+            return body
+        self.failed = self.failed or f"{self.observer.url}/alerts answers with status {status}"
+        return b"null"

@@ -119,8 +119,10 @@ def of(
     )
 
 
-def meta(plan: Plan, host: guards.Host, daemon: Mapping[str, Any], ticks: Mapping[str, int], problem: str) -> object:
-    """meta.json: where, with what, and how much was recorded."""
+def meta(
+    plan: Plan, host: guards.Host, daemon: Mapping[str, Any], ticks: Mapping[str, int], problem: str, failed: str
+) -> object:
+    """meta.json: where, with what, and how much was recorded; ``failed``: why the daemon did, if it did."""
     return {
         "version": VERSION,
         "scenario": plan.scenario.name,
@@ -142,6 +144,7 @@ def meta(plan: Plan, host: guards.Host, daemon: Mapping[str, Any], ticks: Mappin
         },
         "ticks": dict(ticks),
         "events_problem": problem or None,
+        "failed": failed or None,
         "daemon": dict(daemon),
         "plan": plan,
     }

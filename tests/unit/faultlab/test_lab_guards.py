@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,44 @@ def test_a_run_that_writes_too_much_is_ended(tmp_path: Path) -> None:
 def test_a_disk_that_somebody_else_fills_ends_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match=r"^255 MiB of disk are left, 256 must be$"):
         guards.Watch(Needs(), [], tmp_path, tmp_path, lambda _: 255).look()
+
+
+class Looking:
+    """Is content a few times, and then not; ``ended`` tells who was asked to end the run."""
+
+    def __init__(self, error: Exception, times: int = 2) -> None:
+        self.error, self.left = error, times
+        self.ended = threading.Event()
+
+    def look(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RunFailedError("600 MiB resident, this run may have 512"), "600 MiB resident, this run may have 512"),
+        (OSError(5, "Input/output error", "/x"), "the guards cannot look: [Errno 5] Input/output error: '/x'"),
+    ],
+)
+def test_guards_end_a_run_while_nobody_asks_them(error: Exception, said: str) -> None:
+    looking = Looking(error)
+    with guards.Guard(looking, looking.ended.set) as guard:
+        guard.check()
+        assert looking.ended.wait(20)  # nothing was asked of it meanwhile
+        with pytest.raises(RunFailedError) as told:
+            guard.check()
+
+    assert (str(told.value), looking.left) == (said, -1)
+
+
+def test_guards_that_are_content_end_nothing_and_leave_with_the_block() -> None:
+    looking = Looking(RunFailedError("no"), times=10_000)
+    with guards.Guard(looking, looking.ended.set) as guard:
+        time.sleep(0.6)
+        guard.check()
+
+    assert (0 < 10_000 - looking.left < 10, looking.ended.is_set()) == (True, False)
+    assert "guard" not in [each.name for each in threading.enumerate()]

@@ -81,7 +81,7 @@ def test_a_run_records_the_truth_beside_what_the_daemon_said(begin: Any, tmp_pat
     assert (done.returncode, errors) == (0, "")
     assert [json.loads(line)["event"] for line in said.splitlines()] == ["phase", "phase", "phase", "done"]
     folder = tmp_path / "out" / "small-1"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small-1"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["planned.json", "small-1"]
     assert sorted(path.name for path in folder.iterdir()) == [
         *("alerts.json", "events.jsonl", "facts.jsonl", "meta.json", "truth.json"),
     ]
@@ -117,7 +117,7 @@ def test_an_interrupted_run_ends_with_130_and_leaves_nothing(begin: Any, tmp_pat
 
     assert (process.returncode, errors.splitlines()[-1]) == (130, "Interrupted: all that was started has been ended")
     assert gone(seen)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small-1.part"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["planned.json", "small-1.part"]
 
 
 def test_the_next_start_ends_what_a_killed_one_left(begin: Any, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_next_start_ends_what_a_killed_one_left(begin: Any, tmp_path: Path) 
     assert following.returncode == 0, errors
     assert f"Ended what was left of {group.name}" in errors
     assert (gone(seen), group.exists()) == (True, False)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small-1"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["planned.json", "small-1"]
 
 
 def test_a_command_that_fails_makes_no_recording(begin: Any, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_command_that_fails_makes_no_recording(begin: Any, tmp_path: Path) -> 
     assert process.returncode == 1
     assert "small-1: command 'worker' ended with status 3 after" in errors
     assert " s. no (1 of 1)" in errors
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small-1.part"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["planned.json", "small-1.part"]
 
 
 def test_a_command_is_told_nothing_of_our_environment(begin: Any, tmp_path: Path) -> None:
