@@ -74,6 +74,30 @@ def test_a_parent_that_is_no_longer_told_does_not_make_its_events_happen_again()
     assert len(events(bodies)) == 100
 
 
+def untold(bodies: list[bytes], comm: str, seconds: range) -> list[bytes]:
+    """The same without a process at some ticks; what it did then the host has counted all the same."""
+    for at in seconds:
+        known = decode(bodies[at])
+        left = tuple(each for each in known.processes if each.comm != comm)
+        bodies[at] = encode(msgspec.structs.replace(known, processes=left))
+    return bodies
+
+
+@pytest.mark.parametrize("seconds", [range(13, 17), range(17)])
+def test_what_a_parent_did_while_it_was_not_told_is_made_once(seconds: range) -> None:
+    whole = storm({"cron": [1] * 30, "spawner": [0] * 10 + [20] * 20}, runs=True)
+    made, told = events(untold([*whole], "spawner", seconds)), events(whole)
+
+    for kind in Kind:
+        assert np.count_nonzero(made["kind"] == kind) == np.count_nonzero(told["kind"] == kind)
+    forks = made[made["kind"] == Kind.FORK]
+    by_second = -(-(forks["ts_ns"].astype(np.int64) - BEGIN_NS) // S)
+    others = forks["ppid"] != 200  # that is cron
+    assert set(forks["ppid"][others & np.isin(by_second, seconds)].tolist()) == {0}
+    assert set(forks["ppid"][others & (by_second >= seconds.stop)].tolist()) == {300}
+    assert [np.count_nonzero(by_second == at) for at in range(10, 30)] == [21] * 20
+
+
 def test_a_short_job_is_an_exec_and_an_exit_of_one_process_that_lived_half_a_second() -> None:
     made = events(storm({"spawner": [0] * 10 + [1]}, runs=True))
     run, ended = (made[made["kind"] == kind] for kind in (Kind.EXEC, Kind.EXIT))
@@ -329,6 +353,54 @@ def test_facts_of_one_sample_that_were_asked_for_twice_tell_their_jobs_once() ->
     recorded, (body,) = Recorded(), jobs(job())
 
     assert [np.count_nonzero(recorded.step(decode(body)).events["kind"] == Kind.EXIT) for _ in range(2)] == [1, 0]
+
+
+def crashing(seconds: int) -> list[bytes]:
+    """A supervisor whose child fails each second, with the sums over ten seconds that go with it."""
+    bodies = []
+    for at in range(seconds):
+        per_s = min(at + 1, WINDOW_S) / WINDOW_S
+        sums = {"forks_per_s": per_s, "short_jobs_per_s": per_s, "child_execs_per_s": per_s, "child_exits_per_s": per_s}
+        supervisor = process(1, 700, "svcrun", **sums, failed_children_per_s=per_s)
+        counted = {"forks_per_s": per_s, "short_jobs_per_s": per_s, "execs_per_s": per_s, "exits_per_s": per_s}
+        bodies.append(encode(facts(at, (supervisor,), jobs=(job(),), activity=counted)))
+    return bodies
+
+
+def test_jobs_of_a_second_that_no_tick_is_of_are_like_those_around_it() -> None:
+    whole = crashing(12)
+    skipped = [body for at, body in enumerate(whole) if at not in (5, 8, 9)]
+
+    for bodies in (whole, skipped):
+        made = events(bodies)
+        ends = made[made["kind"] == Kind.EXIT]
+        assert [len(ends), *(np.count_nonzero(made["kind"] == kind) for kind in (Kind.EXEC, Kind.FORK))] == [12] * 3
+        assert ends["exit_code"].tolist() == [3] * 12
+        assert (-(-(ends["ts_ns"].astype(np.int64) - BEGIN_NS) // S)).tolist() == list(range(12))
+    assert found(whole, CRASH) == {"crash svcrun": list(range(5, 12))}
+    assert found(skipped, CRASH) == {"crash svcrun": list(range(5, 9))}  # ticks, of seconds 6, 7, 10 and 11
+
+
+def test_nothing_is_made_up_for_seconds_in_which_nothing_ended() -> None:
+    calm = process(1, 700, "svcrun", child_exits_per_s=0.6, failed_children_per_s=0.6, forks_per_s=0.6)
+    last = facts(9, (calm,), activity={"forks_per_s": 0.6, "exits_per_s": 0.6})
+    made = events([*crashing(6), encode(last)])
+
+    assert np.count_nonzero(made["kind"] == Kind.EXIT) == 6
+
+
+def test_those_that_ended_well_in_a_second_without_a_tick_are_no_failures() -> None:
+    bodies = []
+    for at in (*range(6), 7):
+        per_s = min(at + 1, WINDOW_S) / WINDOW_S
+        told = process(1, 700, "make", forks_per_s=4 * per_s, child_exits_per_s=4 * per_s, failed_children_per_s=per_s)
+        four = job(ended=4, failed=1, short=0, execs=4, same=1, same_ended=2, median_ms=1500.0)
+        bodies.append(encode(facts(at, (told,), jobs=(four,), activity={"forks_per_s": 4 * per_s})))
+    made = events(bodies)
+    ends = made[made["kind"] == Kind.EXIT]
+    lost = ends[(ends["ts_ns"] > BEGIN_NS + 5 * S) & (ends["ts_ns"] <= BEGIN_NS + 6 * S)]
+
+    assert (len(ends), sorted(lost["exit_code"].tolist())) == (32, [0, 0, 0, 3])
 
 
 def test_jobs_are_among_what_was_counted_and_not_beside_it() -> None:

@@ -4,27 +4,28 @@ Owns what is made up and how. Refuses what facts do not tell: of what is not amo
 the life but "younger than a second"; ``unreplayable`` names the rules that need more. Invariant: made-up
 events sum up to what the facts counted, as closely as whole numbers can.
 
-Jobs of a tick are spread evenly over it, as ``replayed_jobs`` makes them; the rest is filled up. Facts hold sums over
-sliding windows, of the host and of parents. Each tick gets as many events as are missing from its window beside those
-of the ticks before, spread evenly over the time since the last tick: so sums agree at every tick unless a sum falls
-faster than events leave the window, which happens when they were not spread evenly. What the host counted and no parent
-that was told did has parent 0, which is nobody. Sums over trees, and dead children that nobody reaps, lack the
-processes that were not told.
+Jobs of a tick are spread evenly over it, as ``replayed_jobs`` makes them, those of seconds without a tick as
+``replayed_gaps`` guesses them; the rest is filled up. Facts hold sums over sliding windows, of the host and of parents.
+Each tick gets as many events as ``replayed_counts`` finds missing from its window beside those of the ticks before,
+spread evenly over the time since the last tick: so sums agree at every tick unless a sum falls faster than events leave
+the window, which happens when they were not spread evenly, or a parent was not told in between. What the host counted
+and no parent that was told did has parent 0, which is nobody. Sums over trees, and dead children that nobody reaps,
+lack the processes that were not told.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnix.cognitod.detect import params as known
 from linnix.cognitod.detect.jobs import MAX_NAMES
+from linnix.cognitod.detect.replayed_counts import Counted
+from linnix.cognitod.detect.replayed_gaps import SAMPLE_NS, Skipped
 from linnix.cognitod.detect.replayed_jobs import FIRST_PID, Identity, ReplayedJobs, spread
 from linnix.cognitod.detect.replayed_rows import ReplayedRows, activity, snapshot
 from linnix.cognitod.detect.rules import Rule
@@ -32,13 +33,10 @@ from linnix.cognitod.detect.tags import SHORT_NS, WINDOW_S
 from linnix.cognitod.detect.view import NS
 from linnix.cognitod.events import EVENT, Array, Kind
 from linnix.cognitod.model import Activity, Home, Rows, Snapshot
-from linnix.insight.facts import Facts
+from linnix.insight.facts import Facts, Job
 
-#: Of one kind and parent in one tick: more is a recording that is wrong.
-_MAX_EVENTS = 100_000
 #: A made-up short job lived for so long: half of the longest that its count allows.
 _JOB_NS = SHORT_NS // 2
-_NOBODY: Identity = (0, 0)
 #: Who stands between a parent and what was run below it is remembered for as long after the last of it.
 _BETWEEN_NS = 15 * NS
 #: Programs beyond those of which jobs tell have so many names.
@@ -57,14 +55,6 @@ def unreplayable(rules: Sequence[Rule]) -> dict[str, str]:
     return found
 
 
-class _Batch(NamedTuple):
-    """Events that were spread over a time."""
-
-    begin_ns: int
-    end_ns: int
-    number: int
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One tick, as ``Engine.observe`` takes it."""
@@ -77,49 +67,12 @@ class Step:
     homes: Mapping[Identity, Home]
 
 
-class _Counted:
-    """Made-up events of one kind: by parent, what of them is still in a window."""
-
-    def __init__(self) -> None:
-        self._made: dict[Identity, deque[_Batch]] = {}
-
-    def due(
-        self, told: Mapping[Identity, float], whole: float, whole_s: float, begin_ns: int, now_ns: int
-    ) -> dict[Identity, int]:
-        """How many are missing since ``begin_ns``. ``told``: what each parent did in ``WINDOW_S``; ``whole``: what all
-        did in ``whole_s`` seconds.
-        """
-        oldest_ns = now_ns - round(max(WINDOW_S, whole_s) * NS)
-        for who, batches in list(self._made.items()):
-            while batches and batches[0].end_ns <= oldest_ns:
-                batches.popleft()
-            if not batches:
-                del self._made[who]
-        due: dict[Identity, int] = {}
-        for who, wanted in told.items():
-            missing = round(wanted) - _inside(self._made.get(who, ()), now_ns - round(WINDOW_S * NS))
-            self._add(due, who, missing, begin_ns, now_ns)
-        made = sum(_inside(batches, now_ns - round(whole_s * NS)) for batches in self._made.values())
-        self._add(due, _NOBODY, round(whole) - made, begin_ns, now_ns)
-        return due
-
-    def made(self, who: Identity, number: int, begin_ns: int, now_ns: int) -> None:
-        """So many are there already."""
-        if number:
-            self._made.setdefault(who, deque()).append(_Batch(begin_ns, now_ns, number))
-
-    def _add(self, due: dict[Identity, int], who: Identity, missing: int, begin_ns: int, now_ns: int) -> None:
-        if missing > 0:
-            due[who] = min(missing, _MAX_EVENTS)
-            self.made(who, due[who], begin_ns, now_ns)
-
-
 class Recorded:
     """Ticks of one recording, in their order."""
 
     def __init__(self) -> None:
-        self._forks, self._jobs, self._execs = _Counted(), _Counted(), _Counted()
-        self._told = ReplayedJobs()
+        self._forks, self._jobs, self._execs = Counted(), Counted(), Counted()
+        self._told, self._skipped = ReplayedJobs(), Skipped()
         self._rows = ReplayedRows()
         #: By parent a child of it that is gone, and when something was run by it last.
         self._between: dict[Identity, tuple[Identity, int]] = {}
@@ -142,20 +95,29 @@ class Recorded:
         return Step(events, texts, rows, snapshot(facts), activity(facts), self._rows.homes(facts))
 
     def _take_jobs(self, facts: Facts) -> tuple[Array, Array]:
-        """Events and texts of the jobs that these facts tell, unless they are of a sample that was there before."""
-        begin_ns = facts.ts_ns - NS if self._last_ns is None else self._last_ns
+        """Events and texts of the jobs that these facts tell, and of seconds that no tick is of; unless these facts are
+        of a sample that was there before.
+        """
+        now_ns = facts.ts_ns
+        begin_ns = now_ns - SAMPLE_NS if self._last_ns is None else self._last_ns
+        self._between = {who: seen for who, seen in self._between.items() if now_ns - seen[1] < _BETWEEN_NS}
+        if begin_ns >= now_ns:
+            return self._take([], begin_ns, now_ns)
         who = {each.id: (each.pid, each.start_ns) for each in facts.processes}
-        self._between = {who: seen for who, seen in self._between.items() if facts.ts_ns - seen[1] < _BETWEEN_NS}
-        jobs = [
-            (self._child(who[job.parent], facts.ts_ns) if job.below else who[job.parent], job)
-            for job in facts.jobs
-            if begin_ns < facts.ts_ns
-        ]
+        direct = [(who[job.parent], job) for job in facts.jobs if not job.below]
+        below = [(self._child(who[job.parent], now_ns), job) for job in facts.jobs if job.below]
+        skipped = self._skipped.jobs(facts, direct, begin_ns)
+        sample_ns = now_ns - SAMPLE_NS if skipped else begin_ns
+        parts = [self._take(skipped, begin_ns, sample_ns), self._take([*direct, *below], sample_ns, now_ns)]
+        events, texts = zip(*parts, strict=True)
+        return np.concatenate(events), np.concatenate(texts)
+
+    def _take(self, jobs: Sequence[tuple[Identity, Job]], begin_ns: int, end_ns: int) -> tuple[Array, Array]:
         for parent, job in jobs:
-            self._forks.made(parent, job.short, begin_ns, facts.ts_ns)
-            self._jobs.made(parent, job.short, begin_ns, facts.ts_ns)
-            self._execs.made(parent, max(job.execs - job.short, 0), begin_ns, facts.ts_ns)
-        return self._told.take(jobs, begin_ns, facts.ts_ns, self._boot_offset_ns)
+            self._forks.made(parent, job.short, begin_ns, end_ns)
+            self._jobs.made(parent, job.short, begin_ns, end_ns)
+            self._execs.made(parent, max(job.execs - job.short, 0), begin_ns, end_ns)
+        return self._told.take(jobs, begin_ns, end_ns, self._boot_offset_ns)
 
     def _child(self, parent: Identity, now_ns: int) -> Identity:
         """Who ran what was run below this process: of all who did one."""
@@ -213,13 +175,3 @@ def _names(facts: Facts) -> dict[Identity, list[bytes]]:
         if not job.below:
             names.setdefault(who[job.parent], []).append(job.comm.encode())
     return names
-
-
-def _inside(batches: Iterable[_Batch], begin_ns: int) -> int:
-    """How many of the events are later than ``begin_ns``."""
-    return sum(
-        batch.number
-        if batch.begin_ns >= begin_ns
-        else batch.number - int(np.searchsorted(spread(*batch), begin_ns, "right"))
-        for batch in batches
-    )
