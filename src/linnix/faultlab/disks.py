@@ -71,8 +71,13 @@ def swap(work: Path, mib: int) -> Iterator[Path]:
         _do("swapon", str(file))
         yield file
     finally:
-        if str(file) in _swaps():
+        if is_swap(file):
             _do("swapoff", str(file))
+
+
+def is_swap(file: Path, swaps: Path = Path("/proc/swaps")) -> bool:
+    """Whether the kernel swaps to it: it tells files by their real paths, and ours may lead through a link."""
+    return file.resolve() in (Path(path).resolve() for path in _swaps(swaps))
 
 
 def end_remains(lives: Callable[[str], bool]) -> Iterator[str]:
@@ -119,8 +124,8 @@ def _do(program: str, *arguments: str) -> None:
         raise RefusedError(words, "Name an --out on ext4 or xfs" if program == "swapon" else "")
 
 
-def _swaps() -> Iterator[str]:
-    for line in Path("/proc/swaps").read_text().splitlines()[1:]:
+def _swaps(swaps: Path = Path("/proc/swaps")) -> Iterator[str]:
+    for line in swaps.read_text().splitlines()[1:]:
         yield _plain(line.split()[0])
 
 

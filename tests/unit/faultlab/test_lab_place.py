@@ -141,6 +141,18 @@ def test_the_next_start_undoes_what_a_killed_one_mounted_and_swapped_to(tmp_path
     assert str(work) not in told
 
 
+def test_swap_below_a_link_is_known_by_its_real_path(tmp_path: Path) -> None:
+    real, link = tmp_path / "real disk", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    (real / "swap").touch()
+    swaps = tmp_path / "swaps"
+    told = str(real / "swap").replace(" ", "\\040")
+    swaps.write_text(f"Filename\tType\tSize\tUsed\tPriority\n{told}\tfile\t16380\t0\t-2\n")
+
+    assert (disks.is_swap(link / "swap", swaps), disks.is_swap(link / "other", swaps)) == (True, False)
+
+
 def test_programs_that_are_not_here_are_all_named_with_their_packages(tmp_path: Path) -> None:
     required = 'requires: [sh, "no-such-server:no-such-package", no-such-tool]\nseeds'
     plan = small_plan(tmp_path, source=text(("seeds", required)))
