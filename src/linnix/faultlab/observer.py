@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -155,12 +155,7 @@ def own(group: Path, work: Path, pause: Callable[[float], None]) -> Iterator[Obs
         sys.executable,
         [sys.executable, "-m", "linnix.cognitod"],
         groups=[group],
-        environment={
-            **os.environ,
-            "LINNIX_LISTEN_ADDR": f"127.0.0.1:{api}",
-            "LINNIX_METRICS_LISTEN_ADDR": f"127.0.0.1:{metrics}",
-            "LINNIX_DATA_DIR": str(data),
-        },
+        environment=as_shipped(os.environ, data, api, metrics),
         folder=data,
         said=said_file,
         cpus=sorted(os.sched_getaffinity(0)),
@@ -173,6 +168,21 @@ def own(group: Path, work: Path, pause: Callable[[float], None]) -> Iterator[Obs
     finally:
         observer.close()
         _stop(process)
+
+
+def as_shipped(environ: Mapping[str, str], data: Path, api: int, metrics: int) -> dict[str, str]:
+    """What a daemon of our own is told: nothing that is set up on this host, neither variables nor files, since what is
+    recorded is of the defaults.
+    """
+    settings = data / "linnix.toml"  # instead of the one in /etc, and of the rules.d beside that
+    settings.touch()
+    return {
+        **{name: value for name, value in environ.items() if not name.startswith("LINNIX_")},
+        "LINNIX_CONFIG": str(settings),
+        "LINNIX_LISTEN_ADDR": f"127.0.0.1:{api}",
+        "LINNIX_METRICS_LISTEN_ADDR": f"127.0.0.1:{metrics}",
+        "LINNIX_DATA_DIR": str(data),
+    }
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

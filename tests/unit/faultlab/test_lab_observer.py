@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
+from linnix.cognitod import config
 from linnix.faultlab.errors import NoDaemonError
-from linnix.faultlab.observer import Observer, running
+from linnix.faultlab.observer import Observer, as_shipped, running
 
 
 def test_frames_come_with_their_names_until_we_leave_a_silent_daemon(url: str) -> None:
@@ -37,3 +39,18 @@ def test_an_answer_is_bytes_and_a_missing_one_has_a_reason(url: str) -> None:
 def test_a_daemon_that_is_not_there_is_told() -> None:
     with pytest.raises(NoDaemonError, match=r"does not answer$"), running("http://127.0.0.1:1", time.sleep):
         pass
+
+
+def test_a_daemon_of_our_own_is_as_it_was_shipped_whatever_is_set_up_here(tmp_path: Path) -> None:
+    here = {"PATH": "/bin", "LINNIX_BLAME": "off", "LINNIX_CONFIG": "/etc/mine.toml", "LINNIX_PROBES_OFF": "futex"}
+
+    told = as_shipped(here, tmp_path, 3001, 9465)
+
+    assert told == {
+        "PATH": "/bin",
+        "LINNIX_CONFIG": str(tmp_path / "linnix.toml"),
+        "LINNIX_LISTEN_ADDR": "127.0.0.1:3001",
+        "LINNIX_METRICS_LISTEN_ADDR": "127.0.0.1:9465",
+        "LINNIX_DATA_DIR": str(tmp_path),
+    }
+    assert config.read_file(Path(told["LINNIX_CONFIG"])) == {}
