@@ -107,7 +107,8 @@ def run(
 ) -> None:
     """Run scenarios on this host under the real daemon, and record what it saw beside the truth.
 
-    Needs root and cgroup2. What is complete in DIR is skipped, so a collection can be interrupted and gone on with.
+    Needs root and cgroup2. What is complete in DIR is skipped, so a collection can be interrupted and gone on with. A
+    run under which the daemon fails is recorded as that, and graded as a miss. DIR/planned.json lists what was planned.
     """
     from linnix.faultlab import loading, plan
     from linnix.faultlab.scenario import PARTS

@@ -84,16 +84,16 @@ class Sums:
         """The median of some of the runs; a value may be infinite."""
         there = np.array(of, dtype=bool)
         known = np.array(values, dtype=np.float64)[there]
-        repeats = self._weights[:, there].astype(np.intp)
-        found = np.array([np.median(np.repeat(known, times)) if times.any() else np.nan for times in repeats])
         if not known.size:
             return Measure(None, 0)
-        drawn = found[1:][~np.isnan(found[1:])]
+        median = float(np.median(known))
         if self._scenarios(there) < LEAST:
-            return Measure(float(found[0]), known.size)
+            return Measure(median, known.size)
+        repeats = self._weights[1:, there].astype(np.intp)
+        drawn = [float(np.median(np.repeat(known, times))) for times in repeats if times.any()]
         # A value that was drawn, not one between two: nothing is halfway to never.
         low, high = np.percentile(drawn, _QUANTILES, method="inverted_cdf")
-        return Measure(float(found[0]), known.size, float(low), float(high), "bootstrap")
+        return Measure(median, known.size, float(low), float(high), "bootstrap")
 
     def _f1(self, true: Mask, said: Mask) -> Numbers:
         return _ratio(2 * self._weights @ (true & said), self._weights @ true + self._weights @ said)

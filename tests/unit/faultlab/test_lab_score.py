@@ -87,6 +87,15 @@ def test_a_run_in_which_the_culprit_is_never_first_is_not_left_out_of_the_median
     assert msgspec.json.decode(msgspec.json.encode(found))["delay_s"]["value"] is None
 
 
+def test_the_interval_of_a_median_may_reach_to_never() -> None:
+    runs = [graded(f"s{at}-1", "cpu_spin", hit=at % 3 > 0, delay_s=float(at)) for at in range(12)]
+
+    found = score(runs).delay_s
+
+    assert (found.value, found.count, found.high, found.interval) == (9.0, 12, math.inf, "bootstrap")
+    assert found.low is not None and found.low < 9
+
+
 def test_a_class_of_few_scenarios_has_wilson_s_intervals_and_none_of_its_median() -> None:
     assert score(RUNS).classes[0] == OfClass(
         cls="cpu_spin",
