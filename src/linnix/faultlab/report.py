@@ -35,7 +35,7 @@ def plain(score: Score, coverage: Coverage) -> list[str]:
 
 def markdown(score: Score, coverage: Coverage, how: str) -> list[str]:
     """Lines for a document. ``how``: what was judged, and by which rules."""
-    found = [how, "", *(_escaped(line) for line in _covered(coverage)), "", _escaped(_INTERVALS), ""]
+    found = [how, "", *(f"- {_escaped(line)}" for line in _covered(coverage)), "", _escaped(_INTERVALS), ""]
     for title, rows in _tables(score):
         head, *body = [[_escaped(cell) for cell in row] for row in rows]
         found += [f"### {title}", "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]

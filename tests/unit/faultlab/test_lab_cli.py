@@ -154,7 +154,7 @@ def test_a_document_is_the_same_every_time_and_says_what_was_judged(runs: Path) 
     assert first == again
     assert first.startswith(
         "The fault laboratory's recordings, all parts, its recorded facts judged again with the default rules "
-        "(`linnix faultlab grade --markdown`).\n\nRuns planned: not known; recorded: 3; graded: 3\n\nIntervals are"
+        "(`linnix faultlab grade --markdown`).\n\n- Runs planned: not known; recorded: 3; graded: 3\n\nIntervals are"
     )
     assert [line for line in first.splitlines() if line.startswith("#")] == [
         "### 3 runs of 3 scenarios",

@@ -183,7 +183,7 @@ def test_the_tables_name_every_miss_and_obey_no_name() -> None:
         "run  expected  of       said      about      why",
         "b-2  mem_leak  renderd  cpu_spin  ␛[2J<b>|x  cpu_spin of ␛[2J<b>|x",
     ]
-    assert document[:3] == ["How.", "", "Runs planned: 4; recorded: 4; graded: 4"]
+    assert document[:3] == ["How.", "", "- Runs planned: 4; recorded: 4; graded: 4"]
     assert document[-1] == (r"| b-2 | mem\_leak | renderd | cpu\_spin | ␛\[2J\<b\>\|x | cpu\_spin of ␛\[2J\<b\>\|x |")
 
 
@@ -195,7 +195,7 @@ def test_what_is_not_there_and_what_failed_is_named() -> None:
         "Daemon failed, which is a miss: 1: a-2",
         "Absent, in no figure: 2: x-1, y_z-2",
     ]
-    assert report.markdown(score(RUNS), covered, "How.")[4] == r"Absent, in no figure: 2: x-1, y\_z-2"
+    assert report.markdown(score(RUNS), covered, "How.")[4] == r"- Absent, in no figure: 2: x-1, y\_z-2"
     unknown = Coverage(planned=None, recorded=6, graded=6, failed=(), absent=())
     assert report.plain(score(RUNS), unknown)[0] == "Runs planned: not known; recorded: 6; graded: 6"
 
