@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detect_world import EPOCH, MIB, MS, S, World
+from seconds import MB, Seconds
 
 from linnix.cognitod.model import Finding
 
@@ -76,6 +77,18 @@ def test_a_finding_that_comes_back_while_open_began_when_it_first_did() -> None:
     w.fork(shell, 40)
     w.step(1)
     assert (w.last[0].ts_ns, w.last[0].timestamp) == (first.ts_ns, first.timestamp)
+
+
+def test_one_milder_sample_does_not_end_an_alarm_and_ten_seconds_of_them_do() -> None:
+    w = Seconds("- {name: leak, detector: mem_leak, threshold: 2, duration: 5, severity: medium, keep_firing: 4}")
+    row = w.runs(300, "redis")
+    told = []
+    for second in range(20):
+        # Found from the sixth second on, and fed from the ninth: what was an alarm becomes a remark.
+        fed = 0.0 if second < 8 else 90.0 * MB
+        w.tell(row, rss_anon_bytes=(50 + 8 * second) * MIB, rx_bytes_per_s=fed)
+        told += [finding.severity for finding in w.seconds(1).last]
+    assert told == ["medium"] * 7 + ["info"] * 8
 
 
 def test_a_long_sample_interval_does_not_close_what_still_holds() -> None:

@@ -49,7 +49,12 @@ class _Open:
     last_ns: int
     keep_ns: int
     sampled: bool
-    at_most: str
+    at_most: dict[str, int]  # how grave it could be at most, and when that was last told
+
+    @property
+    def gravest(self) -> str:
+        """How grave it may be told as."""
+        return max(self.at_most, key=SEVERITIES.index)
 
 
 def _nowhere(_pid: int, _start_ns: int) -> Home:
@@ -80,7 +85,7 @@ class Engine:
             self._detectors.append((rule, *kept) if kept else _at_work(rule))
         going_on = {rule.name: rule for rule in self.rules if _judgement(rule) in before}
         self._open = {
-            key: replace(entry, finding=_told_by(going_on[entry.finding.rule], entry.finding, entry.at_most))
+            key: replace(entry, finding=_told_by(going_on[entry.finding.rule], entry.finding, entry.gravest))
             for key, entry in self._open.items()
             if entry.finding.rule in going_on
         }
@@ -156,19 +161,30 @@ class Engine:
     def _note(
         self, rule: Rule, detector: Detector, finding: Finding, at_most: str, since_ns: int, view: View
     ) -> Finding:
-        """Open the finding, or renew it if it is open; either way it began when that was first so."""
+        """Open the finding, or renew it if it is open; either way it began when that was first so. It stays as grave as
+        it was within the time for which it would stay open: one milder sample does not end an alarm.
+        """
         keep_ns = round(rule.keep_firing_s * NS)
         if detector.sampled:
             # Between two samples nothing is known; a long interval must not close what is still so.
             keep_ns = max(keep_ns, 2 * self._sample_gap_ns)
         before = self._open.get(finding.key)
         begins = [finding.ts_ns, since_ns] + ([before.finding.ts_ns] if before else [])
-        finding = replace(finding, ts_ns=min(begins), timestamp=_unix(min(begins), view.snapshot))
+        lately = (
+            {}
+            if before is None
+            else {severity: told_ns for severity, told_ns in before.at_most.items() if view.now_ns - told_ns <= keep_ns}
+        )
+        entry = _Open(finding, view.now_ns, keep_ns, detector.sampled, lately | {at_most: view.now_ns})
+        severity = _severity(rule, entry.gravest)
+        finding = entry.finding = replace(
+            finding, ts_ns=min(begins), timestamp=_unix(min(begins), view.snapshot), severity=severity
+        )
         if finding.pid is not None:
             # Whom it was could not be told before, and now it can.
             self._open.pop(_key(rule.name, None, None), None)
         if before is not None or len(self._open) < MAX_OPEN:
-            self._open[finding.key] = _Open(finding, view.now_ns, keep_ns, detector.sampled, at_most)
+            self._open[finding.key] = entry
         return finding
 
     def _close_exited(self, living: Rows) -> None:
