@@ -180,6 +180,27 @@ def test_who_was_measured_to_wait_is_a_symptom_and_a_stranger_is_not() -> None:
     assert ranked(both, around(process(300), process(400))) == [("hung_task", 400, None), ("io_saturation", 300, None)]
 
 
+@pytest.mark.parametrize(
+    ("cause", "symptom", "pairs", "explained"),
+    [
+        ("io_saturation", "hung_task", (waits(400, 300, "io", 0.39),), False),
+        ("io_saturation", "hung_task", (waits(400, 300, "io", 0.2), waits(400, 301, "io", 0.2)), True),  # by its child
+        ("io_saturation", "hung_task", (waits(400, 300, "cpu", 0.9),), False),
+        ("mem_leak", "hung_task", (waits(400, 300, "memory", 0.9),), True),
+        ("mem_leak", "io_saturation", (waits(400, 300, "io", 0.2), waits(400, 300, "memory", 0.3)), False),
+        ("net_flood", "noisy_neighbour", (waits(400, 300, "cpu", 0.9),), True),
+        ("net_flood", "cpu_spin", (waits(400, 300, "cpu", 0.9),), False),
+        ("disk_full", "crash_loop", (waits(400, 300, "io", 0.9),), False),
+    ],
+)
+def test_who_waits_is_a_symptom_by_what_it_waits_for_and_how_much_of_that_is_the_cause_s(
+    cause: str, symptom: str, pairs: tuple[wire.Blame, ...], explained: bool
+) -> None:
+    known = around(process(300), process(301, "other", 300), process(400), blame=pairs)
+    (told,) = (each for each in rank([finding(cause, 300), finding(symptom, 400)], known) if each.cls == symptom)
+    assert told.explained_by == (f"{cause}:300:1300" if explained else None)
+
+
 def test_blame_that_was_only_inferred_makes_nobody_a_symptom() -> None:
     known = around(process(300), process(400), blame=(waits(400, 300, "io", kind="inferred"),))
     found = ranked([finding("hung_task", 400), finding("io_saturation", 300)], known)

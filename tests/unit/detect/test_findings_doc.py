@@ -30,6 +30,10 @@ def test_what_can_bring_about_what_is_as_in_the_code() -> None:
     assert table("2. Cause and symptom") == symptoms.EXPLAINS
 
 
+def test_the_share_of_a_stall_that_makes_a_symptom_is_that_of_the_code() -> None:
+    assert f"at least\n  {symptoms.MOSTLY} of its stall" in PAGE
+
+
 def test_the_constants_are_those_of_the_code() -> None:
     said = PAGE.split("## 3. The score", 1)[1]
     assert re.search(r"severity \| (.*?) \|", said)[1] == ", ".join(f"`{k}` {v}" for k, v in scores.SEVERITY.items())  # type: ignore[index]

@@ -37,6 +37,20 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "noisy_neighbour": ("cpu_saturation",),
 }  # fmt: skip
 
+#: What whoever has such a fault waits for. What loops, starts processes or fails does so whomever it waits for.
+WAITS_FOR: dict[str, tuple[str, ...]] = {
+    "hung_task": ("io", "memory"),
+    "io_saturation": ("io", "memory"),
+    "fsync_storm": ("io",),
+    "swap_thrash": ("memory",),
+    "oom_risk": ("memory",),
+    "oom_kill": ("memory",),
+    "cpu_saturation": ("cpu",),
+    "noisy_neighbour": ("cpu",),
+}
+#: Who waits for the cause in this share of its stall suffers from it; everybody waits a little for everybody.
+MOSTLY = 0.4
+
 #: Classes about the memory of the whole host: whoever is named by them suffers from whoever takes it.
 _MEMORY = ("oom_kill", "oom_risk", "swap_thrash")
 _TAKES_MEMORY = ("mem_leak", "oom_kill", "oom_risk")
@@ -66,17 +80,26 @@ def _killed(cause: Fault, symptom: Fault, scene: Scene) -> bool:
 
 
 def _linked(cause: Fault, symptom: Fault, scene: Scene) -> bool:
-    """The symptom is of the host, of the same tree, or of someone who was measured to wait for the cause."""
+    """The symptom is of the host, of the same tree, or of someone who was measured to wait mostly for the cause."""
     one, other = cause.who, symptom.who
     if other is None:
         return True
     if one is None:
         return False
-    if scene.akin(one, other) or any(victim == other for victim, _ in scene.waits(one)):
+    if scene.akin(one, other) or _waits_mostly(other, one, WAITS_FOR.get(symptom.cls, ()), scene):
         return True
     if cause.cls in _TAKES_MEMORY and symptom.cls in _MEMORY:
         return not _confined(other, symptom, scene) or scene.same_cgroup(one, other)
     return False
+
+
+def _waits_mostly(victim: Identity, offender: Identity, resources: tuple[str, ...], scene: Scene) -> bool:
+    """Whether that share of what it waits for one of these resources was for the offender and those below it."""
+    shares = dict.fromkeys(resources, 0.0)
+    for who, pair in scene.waits(offender):
+        if who == victim and pair.resource in shares:
+            shares[pair.resource] += pair.share
+    return any(share >= MOSTLY for share in shares.values())
 
 
 def _confined(who: Identity, symptom: Fault, scene: Scene) -> bool:
