@@ -199,6 +199,24 @@ def test_who_filled_it_is_remembered_when_there_is_nothing_left_to_write_to() ->
     assert {finding.pid for finding in w.last} == {300}
 
 
+def test_who_writes_elsewhere_is_not_named_for_a_disk_that_does_not_fill() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "postgres", write_bytes_per_s=9.0 * MB)
+    w.filesystems = [disk(97.0, 900, writers=("P1",))]
+    w.seconds(3)
+    assert w.alarms == {("full", "low", None)}
+
+    w = Seconds(RULES)
+    w.runs(300, "logger", write_bytes_per_s=4.0 * MB)
+    other = w.runs(301, "postgres")
+    w.filesystems = [disk(98.0, 40, 4.0, ("P1",))]
+    w.seconds(1)
+    w.tell(other, write_bytes_per_s=90.0 * MB)
+    w.filesystems = [disk(100.0, 0, writers=("P2", "P1"))]
+    w.seconds(5)
+    assert {finding.pid for finding in w.last} == {300}
+
+
 def test_one_that_has_been_full_for_long_is_low_and_a_large_one_with_room_is_nothing() -> None:
     w = Seconds(RULES)
     w.filesystems = [disk(97.0, 900)]

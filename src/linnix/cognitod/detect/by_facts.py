@@ -8,6 +8,7 @@ from __future__ import annotations
 from linnix.cognitod.detect import (
     cores,
     crashes,
+    full_disks,
     held_up,
     job_loops,
     leaks,
@@ -57,7 +58,7 @@ def by_facts(params: Params) -> Detector:
         case signs.FsyncStorm():
             return storage.Syncs(params)
         case signs.DiskFull():
-            return storage.Full(params)
+            return full_disks.Full(params)
         case signs.HungTask():
             return held_up.Hung(params)
         case signs.LockContention():

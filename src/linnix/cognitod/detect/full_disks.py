@@ -1,0 +1,94 @@
+"""``disk_full``: a file system is at its end, or soon will be.
+
+Owns who fills it: whoever writes while it fills, and is remembered once there is nothing left to write to. Refuses
+fullness that nobody adds to: that is of the host, and no emergency. Invariant: who writes to another file system is not
+named for one that does not fill.
+"""
+
+from __future__ import annotations
+
+from linnix.cognitod.detect.past import Identity, writes
+from linnix.cognitod.detect.signs import DiskFull
+from linnix.cognitod.detect.storage import can_be_named
+from linnix.cognitod.detect.view import MIB, Hit, View, Who
+from linnix.insight.facts import Facts, Filesystem, Process
+
+#: A file system with so many bytes left is not nearly full, however large it is; one that gains less than this a
+#: second is not filling.
+_PLENTY_BYTES = 20 << 30
+_FILLS_BYTES_PER_S = 256 * 1024
+#: One that is full so soon is worth a word at half its size.
+_SOON_S = 120.0
+_HALF_PCT = 50.0
+
+
+class Full:
+    """The detector ``disk_full``."""
+
+    sampled = True
+
+    def __init__(self, params: DiskFull) -> None:
+        self._params = params
+        self._filler: dict[str, Identity] = {}
+
+    def observe(self, view: View) -> list[Hit]:
+        """A hit for each file system that is nearly full or filling, and who writes most to it."""
+        known = view.known
+        if known is None:
+            return []
+        hits = []
+        named = can_be_named(known)
+        fillers: dict[str, Identity] = {}
+        for filesystem in known.filesystems:
+            filling = filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S
+            left_s = filesystem.available_bytes / filesystem.fill_bytes_per_s if filling else None
+            who = self._who(filesystem, named, known)
+            if who is not None:
+                fillers[filesystem.mount] = who.pid, who.start_ns
+            if self._is_full(filesystem) or (left_s is not None and self._is_filling(filesystem, left_s)):
+                hits.append(self._hit(filesystem, who, left_s))
+        self._filler = fillers
+        worst: dict[tuple[int, int] | None, Hit] = {}
+        for hit in hits:  # a rule tells one thing of each offender: the fullest
+            key = (hit.culprit.pid, hit.culprit.start_ns) if hit.culprit else None
+            if key not in worst or hit.evidence["used_pct"] > worst[key].evidence["used_pct"]:
+                worst[key] = hit
+        return list(worst.values())
+
+    def _is_full(self, filesystem: Filesystem) -> bool:
+        full = max(filesystem.used_pct, filesystem.inodes_used_pct or 0.0) >= self._params.threshold_pct
+        return full and filesystem.available_bytes < _PLENTY_BYTES
+
+    def _is_filling(self, filesystem: Filesystem, left_s: float) -> bool:
+        if left_s > self._params.full_within_seconds:
+            return False
+        return filesystem.used_pct >= (_HALF_PCT if left_s <= _SOON_S else self._params.filling_from_pct)
+
+    def _who(self, filesystem: Filesystem, named: dict[str, Process], known: Facts) -> Who | None:
+        """Who writes most while it fills; one that found it full and gave up is remembered while it lives. Who writes
+        while it does not fill writes elsewhere: facts tell the same writers of every file system.
+        """
+        writers = [named[each] for each in filesystem.writers if each in named]
+        if writers and filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S:
+            return Who.named(max(writers, key=writes))
+        before = self._filler.get(filesystem.mount)
+        return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == before), None)
+
+    def _hit(self, filesystem: Filesystem, who: Who | None, left_s: float | None) -> Hit:
+        evidence = {
+            "used_pct": filesystem.used_pct,
+            "threshold": self._params.threshold_pct,
+            "available_bytes": float(filesystem.available_bytes),
+            "fill_bytes_per_s": float(round(filesystem.fill_bytes_per_s)),
+        }
+        message = (
+            f"a file system is used to {filesystem.used_pct:.0f} %, {filesystem.available_bytes / MIB:.0f} MiB are left"
+        )
+        if left_s is not None:
+            evidence["full_in_s"] = float(round(left_s))
+            message += f"; at its pace it is full in {left_s:.0f} s"
+        if filesystem.inodes_used_pct is not None:
+            evidence["inodes_used_pct"] = filesystem.inodes_used_pct
+        # One that has been full for long, and that nobody fills, is nobody's emergency.
+        at_most = "low" if who is None and left_s is None else "high"
+        return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most=at_most)
