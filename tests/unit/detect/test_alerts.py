@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from detect_world import EPOCH, S, World
+from test_causes import around, process
 
 from linnix.cognitod.detect import Alerts
 from linnix.cognitod.detect.causes import Cause, rank
@@ -134,6 +135,22 @@ def test_a_class_that_says_more_takes_over_and_what_remains_of_it_is_no_news() -
     ]
     assert observe(gate, 3, jobs) == []
     assert observe(gate, 4) == [("resolved", "alert-2", "crash_loop", 300)]
+
+
+def test_another_of_a_pool_that_speaks_for_the_same_fault_is_no_news() -> None:
+    pool = around(process(200, "pool"), *(process(pid, "work", 200) for pid in (300, 301, 302)))
+    one, two, three = (finding("mem_leak", pid, second=second) for pid, second in ((300, 9), (301, 8), (302, 7)))
+    gate = Alerts([], "box")
+
+    def at(second: int, *found: Finding) -> list[tuple[str, int | None]]:
+        changed = gate.observe(rank(found, pool), {each.key for each in found}, second * S)
+        return [(alert.state, alert.finding.pid) for alert in changed]
+
+    assert at(1, one) == [("firing", 300)]
+    assert at(2, one, two) == []  # the older one speaks
+    assert at(3, two, three) == []
+    assert at(4, three) == []
+    assert at(5) == [("resolved", 300)]
 
 
 def test_what_is_open_only_because_it_was_so_begins_no_alert() -> None:

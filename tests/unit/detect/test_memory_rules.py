@@ -72,6 +72,19 @@ def test_a_kill_is_told_of_who_grew_and_else_of_who_starts_it_again() -> None:
     assert w.alarms == {("kill", "high", 301)}
 
 
+def test_who_was_killed_is_not_named_while_it_dies_if_its_parent_lives() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "report", 301, rss_anon_bytes=900 * MIB)
+    w.runs(301, "supervise")
+    w.kills.append(
+        OomKill(
+            id="K1", pid=300, comm="report", age_s=0.1, rss_bytes=900 * MIB, process="P1", largest="P1", parent="P2"
+        )
+    )
+    w.seconds(1)
+    assert w.alarms == {("kill", "high", 301)}
+
+
 def test_an_old_kill_is_of_the_past_and_one_without_a_culprit_is_of_the_host() -> None:
     w = Seconds(RULES)
     w.kills.append(OomKill(id="K1", pid=250, comm="report", age_s=300.0, rss_bytes=20 * MIB))

@@ -74,8 +74,10 @@ class Alerts:
         return now_ns >= self._until.get(cause.finding.key, now_ns)
 
     def _telling(self, cause: Cause) -> list[_Open]:
-        """Open alerts of this cause, or of one that its finding was part of."""
-        return [open_ for key, open_ in self._open.items() if key == cause.key or cause.finding.key in open_.told]
+        """Open alerts of this cause, whoever spoke for it then, or of one that its finding was part of."""
+        return [
+            open_ for key, open_ in self._open.items() if _same(key, open_, cause) or cause.finding.key in open_.told
+        ]
 
     def _begin(self, cause: Cause, now_ns: int) -> Alert:
         cooldown_ns = self._cooldown_ns.get(cause.rule, round(DEFAULT_COOLDOWN_S * NS))
@@ -109,7 +111,7 @@ class Alerts:
         """Remember by which findings open alerts are told, and what else they explain."""
         by_key = {cause.key: cause for cause in causes}
         for key, open_ in self._open.items():
-            if (cause := by_key.get(key)) is not None:
+            for cause in [cause for cause in causes if _same(key, open_, cause)]:
                 open_.told.update(cause.told)
                 open_.symptoms.update(told for symptom in cause.explains for told in by_key[symptom].told)
 
@@ -120,6 +122,13 @@ class Alerts:
         while len(self._until) >= MAX_KEYS:
             del self._until[min(self._until, key=self._until.__getitem__)]
         self._until[key] = until_ns
+
+
+def _same(key: str, open_: _Open, cause: Cause) -> bool:
+    """Whether this is the cause that the alert is about. Of several processes that do the same, another may speak for
+    it now: then it has another key, but is told by the same findings.
+    """
+    return key == cause.key or (cause.cls == open_.alert.finding.cls and not open_.told.isdisjoint(cause.told))
 
 
 def _unix(finding: Finding, now_ns: int) -> float:
