@@ -74,6 +74,40 @@ def test_the_busy_part_of_a_pipeline_does_what_the_others_need() -> None:
     assert w.alarms == set()
 
 
+def test_workers_of_one_pool_are_no_pipeline() -> None:
+    w = Seconds(RULES)
+    w.runs(299, "gunicorn")
+    w.runs(300, "gunicorn", 299, start_ns=4000 * S, cpu=3.0, voluntary_switches_per_s=60.0)
+    w.runs(301, "gunicorn", 299, start_ns=4000 * S + 1000, cpu=99.0)
+    w.seconds(12)
+    assert w.alarms == {("spin", "medium", 301)}
+
+
+def test_loops_that_use_nearly_all_cores_are_told_though_nobody_waits() -> None:
+    w = Seconds(RULES)
+    w.host["cpu_pct"] = 88.0
+    w.runs(300, "simulate")
+    for n in range(2):
+        w.runs(301 + n, "simulate", 300, cpu=86.0)
+    w.seconds(12)
+    assert w.alarms == {("full", "medium", 300)}
+
+    w = Seconds(RULES)
+    w.host["cpu_pct"] = 88.0
+    w.runs(300, "speed", cpu=172.0, threads=2)
+    w.seconds(12)
+    assert w.alarms == {("full", "medium", 300)}
+
+
+def test_a_niced_loop_beside_another_hides_neither() -> None:
+    w = Seconds(RULES)
+    w.host["cpu_pct"] = 100.0
+    w.runs(300, "renderd", cpu=99.0)
+    w.runs(301, "renderd", cpu=99.0, nice=19)
+    w.seconds(12)
+    assert (w.alarms, w.remarks) == ({("spin", "medium", 300)}, {("spin", 301), ("full", 300)})
+
+
 def test_a_niced_loop_is_a_remark() -> None:
     w = Seconds(RULES)
     w.runs(300, "renderd", cpu=99.0, nice=19)

@@ -60,6 +60,7 @@ def works_for_others(process: Process, known: Facts) -> bool:
         other.ppid == process.ppid > 1
         and other.cgroup == process.cgroup
         and other.pid != process.pid
+        and other.comm != process.comm  # workers of one pool are no pipeline
         and abs(other.start_ns - process.start_ns) < _TOGETHER_NS
         and (
             (other.voluntary_switches_per_s or 0.0) >= _MATE_SWITCHES_PER_S
@@ -77,6 +78,15 @@ class _Cores:
     def __init__(self, params: CpuSpin | CpuSaturation) -> None:
         self._limits = params
         self._duration_s = params.duration
+        self._seen: list[tuple[int, float, float]] = []
+
+    def _host(self, known: Facts) -> tuple[float, float]:
+        """In percent of the time some waited for a CPU, and the cores were busy, on average of the duration."""
+        begin_ns = known.ts_ns - round(self._duration_s * NS)
+        self._seen.append((known.ts_ns, known.pressure.cpu_some_pct or 0.0, known.host.cpu_pct))
+        self._seen = [seen for seen in self._seen if seen[0] >= begin_ns]
+        _, pressures, busies = zip(*self._seen, strict=True)
+        return sum(pressures) / len(pressures), sum(busies) / len(busies)
 
     def _busy(self, view: View, known: Facts) -> dict[Identity, tuple[Process, Sequence[Moment], float]]:
         """Who wanted a tenth of a core at least for the whole duration, and how much on average."""
@@ -120,7 +130,8 @@ class Spin(_Cores):
                 continue
             if does_nothing_else(moments, self._params) and not works_for_others(process, view.known):
                 loops[key] = process, moments, wants, uses
-        together = behind(view, {key: wants for key, (_, _, wants, _) in loops.items()})
+        # Who gives way fills no cores, and is told by itself; so is everybody else then.
+        together = behind(view, {key: wants for key, (p, _, wants, _) in loops.items() if (p.nice or 0) <= 0})
         several = together is not None and len(together.members) > 1 and together.weight >= most
         apart = loops.keys() - together.members if several and together else loops.keys()
         return [self._hit(view, *loops[key]) for key in loops if key in apart]
@@ -158,7 +169,6 @@ class Saturation(_Cores):
     def __init__(self, params: CpuSaturation) -> None:
         super().__init__(params)
         self._params = params
-        self._pressure: list[tuple[int, float, float]] = []
 
     def observe(self, view: View) -> list[Hit]:
         """One hit while one tree of long-lived processes wants most of the cores; ``info`` where they do work."""
@@ -168,18 +178,11 @@ class Saturation(_Cores):
         pressure_pct, host_pct = self._host(known)
         busy = self._busy(view, known)
         loops = {key: wants for key, (p, moments, wants) in busy.items() if self._loops(p, moments, known)}
-        if pressure_pct < self._params.min_pressure_pct and host_pct < _FULL_PCT:
-            return []
-        return self._told(view, loops, pressure_pct, "high") or self._told(
-            view, {key: wants for key, (_, _, wants) in busy.items()}, pressure_pct, "info"
-        )
-
-    def _host(self, known: Facts) -> tuple[float, float]:
-        begin_ns = known.ts_ns - round(self._duration_s * NS)
-        self._pressure.append((known.ts_ns, known.pressure.cpu_some_pct or 0.0, known.host.cpu_pct))
-        self._pressure = [seen for seen in self._pressure if seen[0] >= begin_ns]
-        _, pressures, busies = zip(*self._pressure, strict=True)
-        return sum(pressures) / len(pressures), sum(busies) / len(busies)
+        hits = self._told(view, loops, pressure_pct, "high")
+        # Work is worth a remark only where it leaves no room; what loops on nearly all cores is a fault before that.
+        if not hits and (pressure_pct >= self._params.min_pressure_pct or host_pct >= _FULL_PCT):
+            hits = self._told(view, {key: wants for key, (_, _, wants) in busy.items()}, pressure_pct, "info")
+        return hits
 
     def _told(self, view: View, wants: Mapping[Identity, float], pressure_pct: float, at_most: str) -> list[Hit]:
         cores = max(view.snapshot.cores, 1)

@@ -122,8 +122,8 @@ class Kill:
             return []
         behind_it: dict[str | None, list[float]] = {}
         for kill in recent:
-            # The next child of a parent that starts it again is as guilty as the one that was killed; that one is as good
-            # as dead, even where its end is still to come.
+            # The next child of a parent that starts it again is as guilty as the one that was killed. That one is not
+            # named before its parent, even where its end is still to come.
             grower = None if kill.largest == kill.process else kill.largest
             ids = [each for each in (grower, kill.parent, kill.process) if each in named]
             who = next((each for each in ids if named[each].pid > 1 and named[each].state not in _DEAD), None)

@@ -32,9 +32,9 @@ class CpuSpin(Params, frozen=True, kw_only=True, tag="cpu_spin"):
 
 
 class CpuSaturation(Params, frozen=True, kw_only=True, tag="cpu_saturation"):
-    """Processes of one tree want at least ``threshold_pct`` percent of all cores for ``duration`` seconds, the cores
-    are full or others wait in ``min_pressure_pct`` of the time, and nobody is the wiser for what they compute: of
-    switches and KiB to or from disks at most so many in each second of CPU time.
+    """Processes of one tree want at least ``threshold_pct`` percent of all cores for ``duration`` seconds, and nobody is
+    the wiser for what they compute: of switches and KiB to or from disks at most so many in each second of CPU time.
+    What works is not told unless the cores are full or others wait in ``min_pressure_pct`` of the time.
     """
 
     cls: ClassVar[str] = "cpu_saturation"
