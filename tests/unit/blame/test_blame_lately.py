@@ -43,9 +43,20 @@ def test_who_waits_for_itself_waits_for_its_own_threads_or_its_quota() -> None:
 def test_what_is_little_is_not_told_and_of_much_the_worst() -> None:
     host = Host()
     host.attach()
-    host.read(waits(100, 200, 49), *(waits(1000 + n, 200, 50 + n) for n in range(2 * MAX_PAIRS)))
+    host.read(waits(100, 200, 49), *(waits(1000 + n, 999, 50 + n) for n in range(2 * MAX_PAIRS)))
 
     assert [each.victim for each in lately(host)] == [who(1000 + 2 * MAX_PAIRS - 1 - n) for n in range(MAX_PAIRS)]
+
+
+def test_a_pool_that_waits_for_itself_does_not_hide_who_waits_for_it() -> None:
+    pool = range(1000, 1004)
+    host = Host()
+    host.attach()
+    host.read(*(waits(one, other, 900) for one in pool for other in pool), *(waits(200, other, 600) for other in pool))
+
+    told = [(each.victim[0], each.offender[0], each.same_cgroup, each.share) for each in lately(host)]
+    assert told[MAX_PAIRS:] == [(200, other, False, 0.25) for other in pool]
+    assert {same for _, _, same, _ in told[:MAX_PAIRS]} == {True}
 
 
 def test_asking_every_second_leaves_segments_as_they_are_and_forgets_after_ten() -> None:

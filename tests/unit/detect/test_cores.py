@@ -8,6 +8,8 @@ import pytest
 from detect_world import S
 from seconds import MB, MIB, Seconds
 
+from linnix.cognitod.detect.causes import rank
+
 RULES = """
 - {name: spin, detector: cpu_spin, threshold: 85, duration: 10, severity: medium}
 - {name: full, detector: cpu_saturation, threshold_pct: 80, duration: 10, severity: medium}
@@ -72,6 +74,38 @@ def test_the_busy_part_of_a_pipeline_does_what_the_others_need() -> None:
     w.runs(301, "xz", 299, start_ns=4000 * S + 1000, cpu=99.0)
     w.seconds(30)
     assert w.alarms == set()
+
+
+def pinned_pool() -> Seconds:
+    """Four loops on one CPU of two, where a service has the other to itself but for what it does beside them."""
+    w = Seconds(RULES)
+    w.host["cpu_pct"] = 87.0
+    w.pressure["cpu_some_pct"] = 60.0
+    w.runs(200, "checkout", group="/shop", cpu=32.0, run_delay_pct=31.0, voluntary_switches_per_s=200.0)
+    w.runs(300, "rollup", group="/batch", cpu=17.0, run_delay_pct=83.0)
+    for n in range(3):
+        w.runs(301 + n, "rollup", 300, group="/batch", cpu=17.0, run_delay_pct=83.0)
+    return w
+
+
+def test_a_pool_on_one_cpu_does_not_fill_the_host_and_is_told_once() -> None:
+    w = pinned_pool()
+    w.seconds(12)
+    assert (w.alarms, w.remarks) == ({("spin", "medium", 300)}, set())
+    assert w.last[0].message == (
+        "pid 300 loops: 17 % of a core for 10 s, and it neither sleeps, reads, writes nor takes in memory"
+    )
+
+
+def test_where_another_cgroup_waits_for_a_pool_on_one_cpu_it_is_a_noisy_neighbour() -> None:
+    w = pinned_pool()
+    victim, *pool = list(w.processes.values())[2:]
+    for hog in pool:
+        w.waits(victim, hog, ms=700.0, share=0.2)
+    w.seconds(12)
+    assert w.alarms == {("spin", "medium", 300), ("neighbour", "medium", 300)}
+    causes = rank(w.engine.open_findings(w.now_ns), w.facts())
+    assert [(cause.cls, cause.finding.pid) for cause in causes] == [("noisy_neighbour", 300)]
 
 
 def test_workers_of_one_pool_are_no_pipeline() -> None:

@@ -17,7 +17,8 @@ from linnix.cognitod.model import PROCESS_LEVEL, STALL, STALL_KINDS, Rows
 from linnix.cognitod.senses import Identity, Stall
 
 WINDOW_US = 10_000_000
-#: Of each resource.
+#: Of each resource; and as many more between control groups, because a pool that waits for itself has more pairs than
+#: whoever waits for it.
 MAX_PAIRS = 8
 MIN_TASK_NS = 50_000_000
 
@@ -77,12 +78,7 @@ def _worst(blame: Blame, resource: str, rows: Rows, homes: _Homes, measured_ns: 
         waited_ns[victim] = waited_ns.get(victim, 0) + stall_ns
         before = amounts.get((victim, offender, kind), (0, 0))
         amounts[victim, offender, kind] = before[0] + task_ns, before[1] + stall_ns
-    worst = sorted(
-        (-stall_ns, -task_ns, victim, offender, kind)
-        for (victim, offender, kind), (task_ns, stall_ns) in amounts.items()
-        if task_ns >= MIN_TASK_NS and _is_process(victim) and _is_process(offender)
-    )
-    return [
+    worst = [
         Stall(
             resource=resource,
             victim=victim,
@@ -94,8 +90,14 @@ def _worst(blame: Blame, resource: str, rows: Rows, homes: _Homes, measured_ns: 
             window_s=measured_ns / 10**9,
             same_cgroup=_same_cgroup(blame, homes, victim, offender),
         )
-        for stall_ns, task_ns, victim, offender, kind in worst[:MAX_PAIRS]
+        for stall_ns, task_ns, victim, offender, kind in sorted(
+            (-stall_ns, -task_ns, victim, offender, kind)
+            for (victim, offender, kind), (task_ns, stall_ns) in amounts.items()
+            if task_ns >= MIN_TASK_NS and _is_process(victim) and _is_process(offender)
+        )
     ]
+    between = [stall for stall in worst[MAX_PAIRS:] if stall.same_cgroup is False]
+    return worst[:MAX_PAIRS] + between[:MAX_PAIRS]
 
 
 def _is_process(who: Identity) -> bool:

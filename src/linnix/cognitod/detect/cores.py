@@ -3,9 +3,10 @@
 Owns what tells a loop from work. Work reads, writes, takes in memory, waits for others or is answered by them, and
 leaves traces of that in every second; a loop does not. Where several fill the cores for long, taking in memory alone is
 no excuse: a compressor whose output goes nowhere does that, too. What wants a CPU is what runs and what waits for one
-to run, so that a loop is seen on a crowded host. Refuses short-lived processes: a build's compilers fill the cores
-rightly. Invariant: what is niced, or does anything else, is not above ``info``; what its own quota holds back is left
-to ``cgroup_throttle``.
+to run, so that a loop is seen on a crowded host; but cores are filled by what runs, where there is room on others:
+processes that were put on one CPU wait for each other, and leave the rest of the host alone. Refuses short-lived
+processes: a build's compilers fill the cores rightly. Invariant: what is niced, or does anything else, is not above
+``info``; what its own quota holds back is left to ``cgroup_throttle``.
 """
 
 from __future__ import annotations
@@ -123,18 +124,26 @@ class Spin(_Cores):
         if view.known is None:
             return []
         most = _MOST_CORES * max(view.known.host.cores, 1)
+        full = self._host(view.known)[1] >= _FULL_PCT
         loops = {}
         for key, (process, moments, wants) in self._busy(view, view.known).items():
             uses = mean(moments, lambda p: p.cpu_pct) or 0.0
-            if not self._params.threshold <= wants <= max(_ONE_THREAD_PCT, most) or uses < _GETS * wants:
+            takes = wants if full else uses
+            if wants < self._params.threshold or takes > max(_ONE_THREAD_PCT, most) or uses < _GETS * wants:
                 continue
             if does_nothing_else(moments, self._params) and not works_for_others(process, view.known):
                 loops[key] = process, moments, wants, uses
         # Who gives way fills no cores, and is told by itself; so is everybody else then.
-        together = behind(view, {key: wants for key, (p, _, wants, _) in loops.items() if (p.nice or 0) <= 0})
-        several = together is not None and len(together.members) > 1 and together.weight >= most
-        apart = loops.keys() - together.members if several and together else loops.keys()
-        return [self._hit(view, *loops[key]) for key in loops if key in apart]
+        alike = {key: loop for key, loop in loops.items() if (loop[0].nice or 0) <= 0}
+        together = behind(view, {key: wants if full else uses for key, (_, _, wants, uses) in alike.items()})
+        left_out = frozenset[Identity]()
+        if together is not None and len(together.members) > 1:
+            left_out = together.members
+            if together.weight < most:
+                # They share what there is for them: one of them, the oldest, is told for all.
+                sharing = {key for key in together.members if loops[key][3] < self._params.threshold}
+                left_out = frozenset(sorted(sharing, key=lambda key: (key[1], key[0]))[1:])
+        return [self._hit(view, *loop) for key, loop in loops.items() if key not in left_out]
 
     def _hit(self, view: View, process: Process, moments: Sequence[Moment], wants: float, uses: float) -> Hit:
         for_s = (view.now_ns - moments[0].ts_ns) / NS
@@ -176,23 +185,30 @@ class Saturation(_Cores):
         if known is None:
             return []
         pressure_pct, host_pct = self._host(known)
+        full = host_pct >= _FULL_PCT
         busy = self._busy(view, known)
-        loops = {key: wants for key, (p, moments, wants) in busy.items() if self._loops(p, moments, known)}
-        hits = self._told(view, loops, pressure_pct, "high")
+        takes = {
+            key: wants if full else mean(moments, lambda p: p.cpu_pct) or 0.0
+            for key, (_, moments, wants) in busy.items()
+        }
+        loops = {key: takes[key] for key, (p, moments, _) in busy.items() if self._loops(p, moments, known)}
+        hits = self._told(view, loops, pressure_pct, full, "high")
         # Work is worth a remark only where it leaves no room; what loops on nearly all cores is a fault before that.
-        if not hits and (pressure_pct >= self._params.min_pressure_pct or host_pct >= _FULL_PCT):
-            hits = self._told(view, {key: wants for key, (_, _, wants) in busy.items()}, pressure_pct, "info")
+        if not hits and (full or pressure_pct >= self._params.min_pressure_pct):
+            hits = self._told(view, takes, pressure_pct, full, "info")
         return hits
 
-    def _told(self, view: View, wants: Mapping[Identity, float], pressure_pct: float, at_most: str) -> list[Hit]:
+    def _told(
+        self, view: View, takes: Mapping[Identity, float], pressure_pct: float, full: bool, at_most: str
+    ) -> list[Hit]:
         cores = max(view.snapshot.cores, 1)
-        found = behind(view, wants)
-        if found is None or (wanted_pct := found.weight / cores) < self._params.threshold_pct:
+        found = behind(view, takes)
+        if found is None or (taken_pct := found.weight / cores) < self._params.threshold_pct:
             return []
-        if len(found.members) == 1 and max(wants[key] for key in found.members) <= _ONE_THREAD_PCT:
+        if len(found.members) == 1 and max(takes[key] for key in found.members) <= _ONE_THREAD_PCT:
             return []  # on a single core: that is a spin
         evidence = {
-            "wanted_of_all_cores_pct": round(wanted_pct, 1),
+            f"{'wanted' if full else 'used'}_of_all_cores_pct": round(taken_pct, 1),
             "threshold": self._params.threshold_pct,
             "processes": float(len(found.members)),
             "cpu_some_pct": round(pressure_pct, 1),
@@ -200,8 +216,8 @@ class Saturation(_Cores):
             "for_s": self._duration_s,
         }
         message = (
-            f"{len(found.members)} long-lived processes of one tree, with pid {found.who.pid} at their head, want "
-            f"{wanted_pct:.0f} % of all {cores} cores"
+            f"{len(found.members)} long-lived processes of one tree, with pid {found.who.pid} at their head, "
+            f"{'want' if full else 'use'} {taken_pct:.0f} % of all {cores} cores"
         )
         if at_most == "info":
             message += "; they work or give way"
