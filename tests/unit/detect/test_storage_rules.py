@@ -62,6 +62,46 @@ def test_a_busy_disk_that_nobody_waits_for_and_a_niced_backup_are_remarks() -> N
     assert w.alarms == set()
 
 
+def test_workers_that_are_in_each_other_s_way_are_told_of_who_started_them() -> None:
+    w = Seconds(RULES)
+    w.pressure |= {"io_some_pct": 35.0, "io_full_pct": 1.0}
+    w.totals["disk_busy_pct"] = 85.0
+    w.runs(300, "search", group="/logs")
+    readers = [w.runs(301 + n, "tac", 300, group="/logs", read_bytes_per_s=30.0 * MB) for n in range(3)]
+    for row in readers:
+        w.waits(row, row, ms=300.0, share=0.25, resource="io", kind="own_threads")
+    w.seconds(6)
+    assert w.alarms == {("io", "medium", 300)}
+    (finding,) = w.last
+    assert finding.evidence["victims"] == 3.0
+
+    # One that it started is as good as itself.
+    w.blame = w.blame[:1]
+    w.seconds(20)
+    assert {finding.severity for finding in w.last} == {"info"}
+
+
+def test_what_a_disk_has_time_for_is_no_victim_of_its_own_group() -> None:
+    w = Seconds(RULES)
+    w.pressure |= {"io_some_pct": 35.0, "io_full_pct": 1.0}
+    w.totals["disk_busy_pct"] = 60.0
+    w.runs(300, "postgres", group="/db", read_bytes_per_s=30.0 * MB)
+    for row in [w.runs(301 + n, "postgres", 300, group="/db", read_bytes_per_s=3.0 * MB) for n in range(3)]:
+        w.waits(row, row, ms=300.0, share=0.25, resource="io", kind="own_threads")
+    w.seconds(9)
+    assert (w.alarms, w.remarks) == (set(), {("io", 300)})
+
+
+def test_a_lone_reader_waits_for_itself() -> None:
+    w = Seconds(RULES)
+    w.pressure |= {"io_some_pct": 90.0, "io_full_pct": 85.0}
+    w.runs(300, "sh", ended_read_bytes_per_s=40.0 * MB)
+    w.runs(301, "tar", 300, read_bytes_per_s=30.0 * MB)
+    w.runs(302, "journald", group="/journal", write_bytes_per_s=4096.0)
+    w.seconds(9)
+    assert (w.alarms, w.remarks) == (set(), {("io", 300)})
+
+
 def test_a_loop_of_short_commands_is_named_by_what_they_moved() -> None:
     w = Seconds(RULES)
     w.pressure |= {"io_some_pct": 90.0, "io_full_pct": 60.0}

@@ -1,8 +1,8 @@
 """``io_saturation`` and ``fsync_storm``: storage is the bottleneck.
 
 Owns who is named: by measured waits where there are any, else who reads and writes most; never the kernel's flusher.
-Refuses to call every busy disk a fault, or every commit. Invariant: saturation that nobody else waits for, and what
-gives way by its nice value, is not above ``info``.
+Refuses to call every busy disk a fault, or every commit. Invariant: saturation that concerns its culprit alone, and
+what gives way by its nice value, is not above ``info``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from linnix.insight.facts import Facts, Process
 
 #: Of measured waits for storage this much is enough to tell by them who causes it.
 _MEASURED_MS = 500.0
-#: A process of another cgroup suffers if it waits this share of the time, this share of it for the culprit.
+#: A process suffers if it waits this share of the time; one of another cgroup, if this share of it is for the culprit.
 _SUFFERS_PCT = 10.0
 _MOSTLY = 0.4
 #: Who moves less than this is not behind a busy disk.
@@ -47,7 +47,7 @@ def _victims(known: Facts, found: Behind) -> int:
     waits: dict[str, tuple[float, float]] = {}
     for pair in known.blame:
         offender = named.get(pair.offender)
-        if pair.resource != "io" or pair.same_cgroup is not False or offender is None:
+        if pair.resource != "io" or pair.same_cgroup is not False or offender is None or pair.window_s <= 0:
             continue
         if (offender.pid, offender.start_ns) in found.members:
             waited_ms, share = waits.get(pair.victim, (0.0, 0.0))
@@ -60,6 +60,51 @@ def _victims(known: Facts, found: Behind) -> int:
         and (suffers := named.get(victim)) is not None
         and not suffers.own
         and not suffers.kernel_thread
+    )
+
+
+def _delayed(known: Facts, cgroup: str | None) -> list[Process]:
+    """Who of this cgroup waits for storage, whoever it is for; of one that is younger than what was measured, since its
+    birth.
+    """
+    named = can_be_named(known)
+    waits: dict[str, tuple[float, float, float]] = {}
+    for pair in known.blame:
+        victim = named.get(pair.victim)
+        if pair.resource != "io" or cgroup is None or victim is None or victim.cgroup != cgroup or pair.window_s <= 0:
+            continue
+        task_ms, share, _ = waits.get(pair.victim, (0.0, 0.0, 0.0))
+        waits[pair.victim] = task_ms + pair.task_ms, share + pair.share, min(pair.window_s, max(victim.age_s, 1.0))
+    return [
+        named[victim]
+        for victim, (task_ms, share, seconds) in waits.items()
+        if task_ms / max(share, 0.01) / (10 * seconds) >= _SUFFERS_PCT
+    ]
+
+
+def _besides(known: Facts, culprit: Who, concerned: Sequence[Process]) -> int:
+    """How many of these are somebody else than the culprit. One that it started itself does what it is told to; several
+    are in each other's way.
+    """
+    parents = {process.pid: process.ppid for process in known.processes}
+    elsewhere = below = 0
+    for process in concerned:
+        above = process.ppid
+        for _ in range(len(parents)):
+            if above == culprit.pid or above not in parents:
+                break
+            above = parents[above]
+        if above == culprit.pid:
+            below += 1
+        elif process.pid != culprit.pid:
+            elsewhere += 1
+    return elsewhere + (below if below > 1 else 0)
+
+
+def _needs_it(process: Process) -> bool:
+    """Whether it waits for storage, or would have to."""
+    return (
+        (process.read_bytes_per_s or 0.0) > 0 or moves(process) >= _WORTH_BYTES_PER_S or (process.sync_pct or 0.0) > 0
     )
 
 
@@ -95,16 +140,16 @@ class Saturation:
             evidence = {"disk_busy_pct": round(busy_pct, 1), "threshold": self._params.busy_pct} | evidence
             evidence["threshold"] = self._params.busy_pct
         message = f"some tasks waited for storage in {some_pct:.0f} % of the last 10 s, all in {full_pct:.0f} %"
-        victims = 0
+        victims, grave = 0, False
         if found is not None:
             theirs = [p for p in known.processes if (p.pid, p.start_ns) in found.members]
-            victims = _victims(known, found)
+            gives_way = bool(theirs) and all((process.nice or 0) > 0 for process in theirs)
+            victims = 0 if gives_way else self._victims(known, found, theirs)
+            alone = not _besides(known, found.who, [p for p in can_be_named(known).values() if _needs_it(p)])
+            grave = victims > 0 or (full_pct >= self._params.full_pct and not gives_way and not alone)
             evidence["moved_bytes_per_s"] = float(round(sum(map(moves, theirs))))
             evidence["victims"] = float(victims)
             message += f"; pid {found.who.pid} and its like moved {evidence['moved_bytes_per_s'] / MIB:.1f} MiB/s"
-            if theirs and all((process.nice or 0) > 0 for process in theirs):
-                full_pct, victims = 0.0, 0
-        grave = victims > 0 or full_pct >= self._params.full_pct
         return [
             Hit(
                 cls=self._params.cls,
@@ -112,9 +157,19 @@ class Saturation:
                 culprit=found.who if found else None,
                 since_ns=held[None],
                 evidence=evidence,
-                at_most="high" if grave and found is not None else "info",
+                at_most="high" if grave else "info",
             )
         ]
+
+    def _victims(self, known: Facts, found: Behind, theirs: Sequence[Process]) -> int:
+        """Who suffers: others elsewhere; and where a disk has no time left and tasks wait, those of its cgroup too."""
+        elsewhere = _victims(known, found)
+        busy_pct = known.host.disk_busy_pct
+        short = (known.pressure.io_some_pct or 0.0) >= self._params.threshold_pct
+        if elsewhere or not short or (busy_pct is not None and busy_pct < self._params.busy_pct):
+            return elsewhere
+        cgroup = next((process.cgroup for process in theirs), None)
+        return _besides(known, found.who, _delayed(known, cgroup))
 
     def _weights(self, known: Facts) -> dict[Identity, float]:
         named = can_be_named(known)
