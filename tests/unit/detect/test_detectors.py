@@ -83,6 +83,39 @@ def fork_bomb(w: World) -> None:
     w.step(0.5)
 
 
+def beside_a_build(w: World) -> None:
+    """A loop that runs nothing, beside a build that runs a program in each fork: of all forks four in ten run one."""
+    make, loop = w.process(300, "make"), w.process(301, "loop")
+    for _ in range(4):
+        w.run(make, 8, lived_ms=20)
+        w.fork(loop, 12)
+        w.step()
+
+
+def pods_of_one_supervisor(w: World) -> None:
+    """Who started both forks nothing itself, and lives elsewhere."""
+    w.process(400, "shim", cgroup_id=1)
+    for n in range(2):
+        w.fork(w.process(401 + n, "worker", 400, cgroup_id=2 + n), 20)
+    w.step()
+
+
+def one_pod_of_a_supervisor(w: World) -> None:
+    """In one of the pods two fork alike, and who started them is there, too."""
+    w.process(400, "shim", cgroup_id=1)
+    w.process(401, "init", 400, cgroup_id=2)
+    for pid, ppid, count in ((402, 401, 12), (403, 401, 12), (404, 400, 20)):
+        w.fork(w.process(pid, "worker", ppid, cgroup_id=2 if ppid == 401 else 3), count)
+    w.step()
+
+
+def successor(w: World) -> None:
+    """Who forked is forgotten, and its pid is another's."""
+    w.process(300, "innocent")
+    w.fork({"pid": 300, "start_ns": 5, "comm": b"?"}, 40)
+    w.step()
+
+
 def own_forks(w: World) -> None:
     w.fork(w.process(700, "cognitod", own=True), 40)
     w.step()
@@ -273,6 +306,10 @@ STORIES = [
     Story("a_quiet_host", FORKS, lambda w: w.step(times=30), set()),
     Story("forks_that_run_nothing", LOOP, jobs(40, exec_=False), {("r", "fork_storm", 300)}),
     Story("forks_that_run_programs", LOOP, jobs(40), set()),
+    Story("forks_that_run_nothing_beside_a_build", LOOP, beside_a_build, {("r", "fork_storm", 301)}),
+    Story("a_supervisor_of_pods_is_not_named", BURST, pods_of_one_supervisor, {("r", "fork_storm", None)}),
+    Story("in_one_of_its_pods_somebody_is", BURST, one_pod_of_a_supervisor, {("r", "fork_storm", 401)}),
+    Story("forks_of_a_pid_whose_process_is_forgotten", BURST, successor, {("r", "fork_storm", None)}),
     Story("a_burst", BURST, forks(30), {("r", "fork_storm", 300)}),
     Story("a_burst_spread_over_its_window", BURST, forks(32, seconds=4), {("r", "fork_storm", 300)}),
     Story("one_fork_short_of_a_burst", BURST, forks(29), set()),

@@ -74,13 +74,13 @@ def test_processes_that_claim_to_be_their_own_ancestors_end_the_walk() -> None:
     assert Lineage(rows).parents.count(-1) >= 1
 
 
-def test_a_parent_is_found_by_pid_and_start_else_by_the_youngest_of_the_pid() -> None:
+def test_a_parent_is_found_by_pid_and_start_and_without_a_start_it_is_the_youngest_of_the_pid() -> None:
     rows = np.zeros(3, ROW)
     rows["pid"], rows["start_ns"] = [5, 5, 9], [100, 200, 50]
     found = Lineage(rows).indices(
         np.array([5, 5, 5, 5, 6, 1], np.uint32), np.array([100, 200, 0, 150, 100, 0], np.uint64)
     )
-    assert found.tolist() == [0, 1, 1, 1, -1, -1]
+    assert found.tolist() == [0, 1, 1, -1, -1, -1]
 
 
 @settings(max_examples=50)

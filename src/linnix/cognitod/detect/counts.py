@@ -63,10 +63,10 @@ class HostForks:
         if not len(latest):
             self._behind = None
             return []
-        exec_pct = 100 * len(view.recent.execs.since(int(latest["ts_ns"].min()))) / len(latest)
+        self._behind = _find_behind(latest, view, self._behind)
+        exec_pct = _exec_pct(latest, view, self._behind)
         if self.max_exec_pct is not None and exec_pct > self.max_exec_pct:
             return []
-        self._behind = _find_behind(latest, view, self._behind)
         evidence = {
             "forks": float(forks),
             "forks_per_s": round(forks / window_s, 1),
@@ -163,7 +163,26 @@ def _find_behind(events: Array, view: View, before: Holder | None) -> Holder | N
         top = tree.rows[int(np.argmax(weights))]
         if _took_them_along(top, events):
             return Holder(top, float(weights.max()) / len(events))
-    return tree.holder(weights, whole=float(len(events)), before=before)
+    return tree.resident(weights, whole=float(len(events)), before=before)
+
+
+def _exec_pct(forks: Array, view: View, behind: Holder | None) -> float:
+    """Programs that were run since the first of these forks, in percent of them: of the family of who is behind them,
+    where there is one. What a build beside it runs says nothing about a loop.
+    """
+    execs = view.recent.execs.since(int(forks["ts_ns"].min()))
+    if behind is not None:
+        below = view.forkers.below(behind.row)
+        of_family, run = _not_elsewhere(forks, view.forkers, below), _not_elsewhere(execs, view.forkers, below)
+        if of_family >= len(forks) / 3:  # else it is of one that has exited, while others go on
+            return 100 * run / of_family
+    return 100 * len(execs) / len(forks)
+
+
+def _not_elsewhere(events: Array, tree: Lineage, below: NDArray[np.bool_]) -> int:
+    """How many may be of children of the marked: all but those of whose parent it is known that it is not."""
+    at = tree.indices(events["ppid"], events["parent_start_ns"])
+    return int(np.count_nonzero((at < 0) | below[at]))
 
 
 def _now(row: np.void, view: View) -> np.void | None:

@@ -65,7 +65,7 @@ class Execs:
         starts = np.array([run.parent_start_ns for run in latest], np.uint64)
         at = tree.indices(ppids, starts)
         weights = np.bincount(at[at >= 0], minlength=len(tree.rows)).astype(np.float64)
-        behind = self._behind = tree.holder(weights, whole=float(len(latest)), before=self._behind)
+        behind = self._behind = tree.resident(weights, whole=float(len(latest)), before=self._behind)
         evidence = {
             "execs": float(len(runs)),
             "window_s": float(_WINDOW_S),

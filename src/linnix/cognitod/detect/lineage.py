@@ -37,19 +37,17 @@ class Lineage:
         self._youngest_first: list[int] = np.argsort(self._starts, kind="stable")[::-1].tolist()
 
     def indices(self, pids: NDArray[np.uint32], starts: NDArray[np.uint64]) -> NDArray[np.intp]:
-        """Index into ``rows`` of each (pid, start_ns), -1 unknown. A start of 0, or one not found, means the youngest
-        process of that pid.
+        """Index into ``rows`` of each (pid, start_ns), -1 unknown. A start of 0 means the youngest process of that pid;
+        one that is not found was of somebody else, who had the pid before.
         """
         if not len(self._pids):
             return np.full(len(pids), -1, np.intp)
-        youngest = np.searchsorted(self._pids, pids, side="right") - 1
-        at = youngest.copy()
+        at = np.searchsorted(self._pids, pids, side="right") - 1
         stray = (at >= 0) & (self._pids[at] == pids) & (starts != 0) & (self._starts[at] != starts)
         while stray.any():
             at[stray] -= 1
             stray &= (at >= 0) & (self._pids[at] == pids)
             stray &= self._starts[at] != starts
-        at = np.where((at >= 0) & (self._pids[at] == pids), at, youngest)
         return np.where((at >= 0) & (self._pids[at] == pids), at, -1)
 
     def totals(self, weights: NDArray[np.float64]) -> list[float]:
@@ -90,6 +88,25 @@ class Lineage:
         if kept >= 0 and eligible[kept] and totals[kept] >= whole / 3 and not self._descends(found, kept):
             found = kept
         return None if found < 0 else Holder(self.rows[found], min(float(totals[found]) / whole, 1.0))
+
+    def resident(self, weights: NDArray[np.float64], *, whole: float, before: Holder | None = None) -> Holder | None:
+        """``holder``, of the control group with most weight: who started the members of several is no part of them."""
+        found = self.holder(weights, whole=whole, before=before)
+        if found is None:
+            return None
+        cgroups, of_each = np.unique(self.rows["cgroup_id"], return_inverse=True)
+        home = int(np.argmax(np.bincount(of_each, weights)))
+        if found.row["cgroup_id"] != cgroups[home]:
+            found = self.holder(np.where(of_each == home, weights, 0.0), whole=whole, before=before)
+        return found if found is not None and found.row["cgroup_id"] == cgroups[home] else None
+
+    def below(self, row: np.void) -> NDArray[np.bool_]:
+        """Which of the rows are this process, or descend from it."""
+        at = self._at(row)
+        inside = np.zeros(len(self.rows), np.bool_)
+        for index in reversed(self._youngest_first):
+            inside[index] = index == at or (self.parents[index] >= 0 and inside[self.parents[index]])
+        return inside
 
     def _at(self, row: np.void) -> int:
         """Index of the same process among these rows, -1 if it is gone."""

@@ -24,7 +24,7 @@ JOB = np.dtype(
         ("comm", f"S{COMM_LEN}"),
     ]
 )
-EXEC = np.dtype([("ts_ns", "<i8"), ("key", "<u8")])
+EXEC = np.dtype([("ts_ns", "<i8"), ("parent_start_ns", "<u8"), ("key", "<u8"), ("ppid", "<u4"), ("_pad", "V4")])
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -108,8 +108,8 @@ class Recent:
             self._boot_offset_ns = max(self._boot_offset_ns, int(ahead.max()))
             self.forks.extend(_parents(forks, FORK))
         execs = events.compress(kind == Kind.EXEC)
-        taken = np.zeros(len(execs), EXEC)
-        taken["ts_ns"], taken["key"] = execs["ts_ns"], identity(execs)
+        taken = _parents(execs, EXEC)
+        taken["key"] = identity(execs)
         self.execs.extend(taken)
         if self._max_job_us:
             self._take_jobs(events.compress(kind == Kind.EXIT))
