@@ -89,6 +89,23 @@ def test_a_cache_that_holds_what_it_was_given_is_a_remark() -> None:
     assert (w.alarms, w.remarks) == (set(), {("leak", 300)})
 
 
+def test_what_it_does_after_it_has_grown_does_not_make_it_milder_or_graver() -> None:
+    w = Seconds(RULES.replace("duration: 12, severity: medium", "duration: 12, severity: medium, keep_firing: 1"))
+    row = w.runs(300, "billing")
+    w.seconds(13, rss_anon_bytes=lambda s: (50 + 4 * s) * MIB)
+    w.seconds(4)
+    w.tell(row, rx_bytes_per_s=90.0 * MB)
+    assert [f.severity for _ in range(25) for f in w.seconds(1).last] == ["medium"] * 25
+
+    w = Seconds(RULES)
+    row = w.runs(300, "redis", rx_bytes_per_s=6.0 * MB)
+    w.seconds(13, rss_anon_bytes=lambda s: (50 + 8 * s) * MIB)
+    w.seconds(4)
+    w.tell(row, rx_bytes_per_s=0.0)
+    w.seconds(25)
+    assert (w.alarms, [f.severity for f in w.last]) == (set(), ["info"])
+
+
 def test_what_computes_meanwhile_is_an_alarm_only_where_memory_is_scarce() -> None:
     w = Seconds(RULES)
     w.runs(300, "mypy", cpu=40.0, run_delay_pct=55.0, minor_faults_per_s=5000.0)

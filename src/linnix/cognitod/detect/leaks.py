@@ -8,7 +8,7 @@ received meanwhile, is no leak.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class _Found:
     since_ns: int
     seen_ns: int
     peak: float
+    mild: bool = False  # as it was while it grew: what happens after says nothing about how it was taken
 
 
 class _Grown:
@@ -65,6 +66,10 @@ class _Grown:
         elif before and (value < _KEEPS * before.peak or now_ns - before.seen_ns > _LINGERS_NS):
             del self._found[key]
         return self._found.get(key)
+
+    def keep(self, process: Process, found: _Found) -> None:
+        """Go on with more that is known of it."""
+        self._found[process.pid, process.start_ns] = found
 
     def growth(self, past: Past, process: Process, seconds: float) -> Growth | None:
         """Its growth of these last seconds, if that is steady, fast and large enough."""
@@ -205,16 +210,22 @@ class Memory:
             found = None if process.kernel_thread else self._grown.observe(view.past, process, view.now_ns)
             if found is None:
                 continue
-            moments = view.past.last(process, self._params.duration, LEAST)
-            busy = bool(moments) and (mean(moments, wants_pct) or 0.0) >= _BUSY_PCT
-            fed = bool(moments) and _given(moments) >= _FED * found.growth.per_s
-            scarce = view.snapshot.mem_available_bytes < _SCARCE_S * found.growth.per_s
-            if hit := self._hit(view, process, found, mild=fed or (busy and not scarce)):
+            if found.seen_ns == view.now_ns:
+                found = replace(found, mild=self._is_mild(view, process, found.growth))
+                self._grown.keep(process, found)
+            if hit := self._hit(view, process, found):
                 hits.append(hit)
         self._grown.forget({(p.pid, p.start_ns) for p in view.known.processes})
         return hits
 
-    def _hit(self, view: View, process: Process, found: _Found, *, mild: bool) -> Hit | None:
+    def _is_mild(self, view: View, process: Process, growth: Growth) -> bool:
+        moments = view.past.last(process, self._params.duration, LEAST)
+        busy = bool(moments) and (mean(moments, wants_pct) or 0.0) >= _BUSY_PCT
+        fed = bool(moments) and _given(moments) >= _FED * growth.per_s
+        scarce = view.snapshot.mem_available_bytes < _SCARCE_S * growth.per_s
+        return fed or (busy and not scarce)
+
+    def _hit(self, view: View, process: Process, found: _Found) -> Hit | None:
         growth = found.growth
         available = view.snapshot.mem_available_bytes
         lasts_s = available / growth.per_s if available else None
@@ -239,7 +250,7 @@ class Memory:
             culprit=Who.named(process),
             since_ns=found.since_ns,
             evidence=evidence,
-            at_most="info" if mild else "high",
+            at_most="info" if found.mild else "high",
         )
 
 
