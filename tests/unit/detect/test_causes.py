@@ -227,6 +227,15 @@ def test_a_leak_accounts_for_a_kill_elsewhere_unless_that_group_had_a_limit_of_i
     assert ranked(both, around(*people, oom_kills=(confined,)))[0] == ("oom_kill", 400, None)
 
 
+def test_a_kill_that_is_told_of_who_starts_the_victim_again_had_the_limit_that_its_evidence_says() -> None:
+    people = process(300, cgroup="/a"), process(400, "supervise", cgroup="/b")
+    kill = finding("oom_kill", 400, "high", evidence={"kills": 1.0, "threshold": 1.0, "cgroup_limit": 1.0})
+    of_nobody = finding("oom_kill", None, "high", evidence=kill.evidence)
+    for each, pid in ((kill, 400), (of_nobody, None)):
+        told = ranked([each, finding("mem_leak", 300)], around(*people))
+        assert sorted(told) == [("mem_leak", 300, None), ("oom_kill", pid, None)]
+
+
 def test_two_faults_stand_above_all_symptoms() -> None:
     found = [
         finding("oom_risk", None, "high"),

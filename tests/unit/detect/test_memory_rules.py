@@ -85,6 +85,25 @@ def test_who_was_killed_is_not_named_while_it_dies_if_its_parent_lives() -> None
     assert w.alarms == {("kill", "high", 301)}
 
 
+def test_a_kill_for_the_limit_of_a_cgroup_says_so_and_tells_of_the_latest() -> None:
+    w = Seconds(RULES)
+    w.runs(301, "supervise", group="/pod")
+    w.kills = [
+        OomKill(id=f"K{n}", pid=250 - n, comm="report", age_s=age_s, rss_bytes=20 * MIB, parent="P1", limit="cgroup")
+        for n, age_s in ((1, 2.0), (2, 30.0))
+    ]
+    w.seconds(1)
+    (finding,) = w.last
+    assert finding.evidence == {
+        "kills": 2.0,
+        "threshold": 1.0,
+        "latest_s_ago": 2.0,
+        "killed_pid": 249.0,
+        "cgroup_limit": 1.0,
+        "held_bytes": 10.0 * MIB,
+    }
+
+
 def test_an_old_kill_is_of_the_past_and_one_without_a_culprit_is_of_the_host() -> None:
     w = Seconds(RULES)
     w.kills.append(OomKill(id="K1", pid=250, comm="report", age_s=300.0, rss_bytes=20 * MIB))

@@ -14,6 +14,7 @@ from linnix.cognitod.detect.past import Identity, Past
 from linnix.cognitod.detect.signs import OomKill, OomRisk, SwapThrash
 from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
 from linnix.insight.facts import Facts, Process
+from linnix.insight.facts import OomKill as OomKilled
 
 #: Over this many seconds it is told who grows.
 GROWTH_S = 10.0
@@ -23,6 +24,8 @@ _GROWS_BYTES_PER_S = MIB
 _MEASURED_MS = 500.0
 
 _DEAD = ("Z", "X")
+#: In the evidence of a kill: what was used up was the limit of a control group, and not the host's memory.
+OF_CGROUP = "cgroup_limit"
 
 
 def _candidates(known: Facts) -> Iterable[Process]:
@@ -120,31 +123,34 @@ class Kill:
         recent = [kill for kill in known.oom_kills if kill.age_s <= self._params.window_seconds]
         if len(recent) < self._params.threshold:
             return []
-        behind_it: dict[str | None, list[float]] = {}
+        behind_it: dict[str | None, list[OomKilled]] = {}
         for kill in recent:
             # The next child of a parent that starts it again is as guilty as the one that was killed. That one is not
             # named before its parent, even where its end is still to come.
             grower = None if kill.largest == kill.process else kill.largest
             ids = [each for each in (grower, kill.parent, kill.process) if each in named]
             who = next((each for each in ids if named[each].pid > 1 and named[each].state not in _DEAD), None)
-            behind_it.setdefault(who, []).append(kill.age_s)
+            behind_it.setdefault(who, []).append(kill)
         hits = []
-        for who, ages in behind_it.items():
+        for who, kills in behind_it.items():
+            latest = min(kills, key=lambda kill: kill.age_s)
             evidence = {
-                "kills": float(len(ages)),
+                "kills": float(len(kills)),
                 "threshold": float(self._params.threshold),
-                "latest_s_ago": round(min(ages), 1),
-                "killed_pid": float(recent[-1].pid),
+                "latest_s_ago": round(latest.age_s, 1),
+                "killed_pid": float(latest.pid),
             }
+            if latest.limit == "cgroup":
+                evidence[OF_CGROUP] = 1.0
             message = (
-                f"the kernel killed {len(ages)} processes for memory in the last {self._params.window_seconds:g} s"
+                f"the kernel killed {len(kills)} processes for memory in the last {self._params.window_seconds:g} s"
             )
             culprit = None
             if who is not None:
                 culprit = Who.named(named[who])
                 evidence["held_bytes"] = float(holds(named[who]))
                 message += f"; pid {culprit.pid} is behind it"
-            since_ns = view.now_ns - round(max(ages) * NS)
+            since_ns = view.now_ns - round(max(kill.age_s for kill in kills) * NS)
             hits.append(
                 Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
             )

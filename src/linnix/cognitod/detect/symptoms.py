@@ -53,6 +53,8 @@ MOSTLY = 0.4
 
 #: Classes about the memory of the whole host: whoever is named by them suffers from whoever takes it.
 _MEMORY = ("oom_kill", "oom_risk", "swap_thrash")
+#: Evidence that is named so is about the limit of a control group: ``memory.OF_CGROUP`` and ``cgroup_memory_pct``.
+_OF_CGROUPS = "cgroup"
 _TAKES_MEMORY = ("mem_leak", "oom_kill", "oom_risk")
 
 
@@ -83,13 +85,13 @@ def _linked(cause: Fault, symptom: Fault, scene: Scene) -> bool:
     """The symptom is of the host, of the same tree, or of someone who was measured to wait mostly for the cause."""
     one, other = cause.who, symptom.who
     if other is None:
-        return True
+        return not (symptom.cls in _MEMORY and _confined(symptom, scene))  # of a control group, but not known which
     if one is None:
         return False
     if scene.akin(one, other) or _waits_mostly(other, one, WAITS_FOR.get(symptom.cls, ()), scene):
         return True
     if cause.cls in _TAKES_MEMORY and symptom.cls in _MEMORY:
-        return not _confined(other, symptom, scene) or scene.same_cgroup(one, other)
+        return not _confined(symptom, scene) or scene.same_cgroup(one, other)
     return False
 
 
@@ -102,9 +104,11 @@ def _waits_mostly(victim: Identity, offender: Identity, resources: tuple[str, ..
     return any(share >= MOSTLY for share in shares.values())
 
 
-def _confined(who: Identity, symptom: Fault, scene: Scene) -> bool:
-    """Whether what ran out was the memory of a control group, and not the host's."""
-    kill = scene.kill(who)
-    if kill is not None:
-        return kill.limit == "cgroup"
-    return any(fact.startswith(("cgroup", "limit")) for fact in symptom.finding.evidence)
+def _confined(symptom: Fault, scene: Scene) -> bool:
+    """Whether what ran out was the memory of a control group, and not the host's: by the evidence, or by what is known
+    of a kill that hit who is named.
+    """
+    if any(fact.startswith(_OF_CGROUPS) for fact in symptom.finding.evidence):
+        return True
+    kill = scene.kill(symptom.who)
+    return kill is not None and kill.limit == "cgroup"
