@@ -40,6 +40,29 @@ def test_who_grows_is_named_before_who_holds_more() -> None:
     assert w.alarms == {("risk", "high", 301)}
 
 
+def test_a_helper_that_starts_is_not_named_before_who_holds_all() -> None:
+    w = Seconds(RULES)
+    w.host["mem_available_bytes"] = 400 * MIB
+    w.runs(300, "warehouse", rss_anon_bytes=5000 * MIB)
+    w.runs(301, "gzip")
+    w.seconds(14, rss_anon_bytes=lambda s: (10 + 2 * s) * MIB)
+    assert w.alarms == {("risk", "high", 300)}
+    (finding,) = w.last
+    assert (finding.evidence["held_bytes"], finding.evidence["grows_bytes_per_s"]) == (5000.0 * MIB, 0.0)
+    # With little left even that is what uses it up.
+    w.host["mem_available_bytes"] = 100 * MIB
+    w.seconds(1, rss_anon_bytes=lambda _: 38 * MIB)
+    assert {f.pid for f in w.last} == {301}
+
+
+def test_of_two_large_ones_in_a_cgroup_who_grows_is_named() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "java", group="/pod", rss_anon_bytes=900 * MIB, cgroup_memory_pct=93.0)
+    w.runs(301, "cache", group="/pod", cgroup_memory_pct=93.0)
+    w.seconds(14, rss_anon_bytes=lambda s: (500 + 2 * s) * MIB)
+    assert {f.pid for f in w.last} == {301}
+
+
 def test_a_cgroup_at_its_limit_is_told_of_its_largest() -> None:
     w = Seconds(RULES)
     w.runs(300, "java", group="/pod", rss_anon_bytes=900 * MIB, cgroup_memory_pct=96.0)

@@ -6,7 +6,7 @@ leaks (``leaks``): these look at what is left. Invariant: page cache counts as a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from linnix.cognitod.detect.behind import behind
@@ -18,8 +18,11 @@ from linnix.insight.facts import OomKill as OomKilled
 
 #: Over this many seconds it is told who grows.
 GROWTH_S = 10.0
-#: One that takes more than this in a second is named before one that holds more.
+#: One that takes more than this in a second is named before one that holds more, if at this pace what is left lasts no
+#: longer than this, or if it holds this share of what the largest does: a helper that starts is no culprit.
 _GROWS_BYTES_PER_S = MIB
+_LASTS_S = 60.0
+_LARGE = 0.5
 #: Of measured waits for memory this much is enough to tell by them who causes it.
 _MEASURED_MS = 500.0
 
@@ -75,7 +78,7 @@ class Risk:
             "available_bytes": float(available),
         }
         message = f"{available / MIB:.0f} MiB of the host's memory are available, {100 * available / total:.1f} % of it"
-        who = self._who(_candidates(known), past, evidence)
+        who = self._who(list(_candidates(known)), past, available, evidence)
         if who is not None:
             message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence)
@@ -83,27 +86,38 @@ class Risk:
     def _group(self, processes: list[Process], past: Past) -> Hit:
         used_pct = max(process.cgroup_memory_pct or 0.0 for process in processes)
         evidence = {"cgroup_memory_pct": used_pct, "threshold": self._params.cgroup_pct}
-        who = self._who(processes, past, evidence)
+        held = sum(map(holds, processes))
+        who = self._who(processes, past, held * (100 / max(used_pct, 1.0) - 1), evidence)
         message = f"{used_pct:.0f} % of the memory that its cgroup may use is in use"
         if who is not None:
             message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most="medium")
 
-    def _who(self, processes: Iterable[Process], past: Past, evidence: dict[str, float]) -> Who | None:
-        """Who grows most, if anybody does, else who holds most; ``evidence`` is told how much."""
-        most: tuple[float, int] | None = None
-        who = None
-        for process in processes:
-            moments = past.last(process, GROWTH_S)
-            growth = 0.0
-            if moments and moments[-1].ts_ns > moments[0].ts_ns:
-                growth = (holds(process) - holds(moments[0].process)) * NS / (moments[-1].ts_ns - moments[0].ts_ns)
-            rank = (growth if growth >= _GROWS_BYTES_PER_S else 0.0, holds(process))
-            if most is None or rank > most:
-                most, who = rank, Who.named(process)
-        if most is not None:
-            evidence |= {"held_bytes": float(most[1]), "grows_bytes_per_s": float(round(most[0]))}
-        return who
+    def _who(
+        self, processes: Sequence[Process], past: Past, left_bytes: float, evidence: dict[str, float]
+    ) -> Who | None:
+        """Who grows most, if somebody grows so that it matters, else who holds most; ``evidence`` is told how much."""
+        if not processes:
+            return None
+        largest = max(processes, key=holds)
+        growths = [(_growth(past, process), process) for process in processes]
+        growing = [
+            (growth, holds(process), process)
+            for growth, process in growths
+            if growth >= _GROWS_BYTES_PER_S
+            and (left_bytes <= _LASTS_S * growth or holds(process) >= _LARGE * holds(largest))
+        ]
+        growth, held, process = max(growing, key=lambda each: each[:2], default=(0.0, holds(largest), largest))
+        evidence |= {"held_bytes": float(held), "grows_bytes_per_s": float(round(growth))}
+        return Who.named(process)
+
+
+def _growth(past: Past, process: Process) -> float:
+    """Bytes a second, over the last seconds; 0 where that is not known."""
+    moments = past.last(process, GROWTH_S)
+    if not moments or moments[-1].ts_ns <= moments[0].ts_ns:
+        return 0.0
+    return (holds(process) - holds(moments[0].process)) * NS / (moments[-1].ts_ns - moments[0].ts_ns)
 
 
 class Kill:
