@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from detect_world import S
+from detect_world import SUSPENDED_NS, S
 from seconds import MB, MIB, Seconds
 
 from linnix.cognitod.detect.causes import rank
@@ -286,6 +286,58 @@ def test_a_quota_that_holds_a_process_back_is_not_called_a_loop() -> None:
     assert w.alarms == {("throttle", "medium", 300)}
     (finding,) = w.last
     assert finding.evidence == {"held_back_pct": 59.0, "threshold": 15.0, "cpu_pct": 40.0, "for_s": 11.0}
+
+
+def test_a_quota_that_holds_back_a_build_is_told_of_who_runs_it() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "make", group="/build")
+    for n in range(12):
+        w.blame = []
+        born = w.now_ns + SUSPENDED_NS
+        compilers = [w.runs(400 + 2 * n + k, "cc1", 300, "/build", cpu=20.0, start_ns=born + k) for k in (0, 1)]
+        for row, ms in zip(compilers, (3000.0, 4000.0), strict=True):
+            w.waits(row, row, ms=ms, share=0.9, kind="own_quota")
+        w.seconds(1)
+        for row in compilers:
+            w.gone(row)
+    assert w.alarms == {("throttle", "medium", 300)}
+    (finding,) = w.last
+    assert finding.evidence == {"held_back_pct": 40.0, "threshold": 15.0, "cpu_pct": 20.0, "for_s": 11.0}
+    assert finding.message == (
+        "the CPU quota of its cgroup held pid 423 back in 40 % of the time; it got 20 % of a core, "
+        "and pid 300 started it"
+    )
+
+
+def test_of_two_that_a_quota_holds_back_alike_the_same_is_told_all_the_time() -> None:
+    w = Seconds(RULES)
+    pair = [w.runs(300 + n, "renderd", cpu=20.0) for n in (0, 1)]
+    for second in range(14):
+        w.blame = []
+        for n, row in enumerate(pair):
+            w.waits(row, row, ms=3000.0 + 500.0 * ((second + n) % 2), share=0.9, kind="own_quota")
+        w.seconds(1)
+    assert w.alarms == {("throttle", "medium", 300)}
+
+
+def test_what_was_measured_for_no_time_is_nothing() -> None:
+    w = Seconds(RULES)
+    api = w.runs(200, "api", group="/api", cpu=15.0)
+    hog = w.runs(300, "encode", group="/batch", cpu=92.0, minor_faults_per_s=3000.0)
+    w.waits(api, hog, ms=3600.0, share=0.9, window_s=0.0)
+    w.waits(hog, hog, ms=3600.0, share=0.9, window_s=0.0, kind="own_quota")
+    w.seconds(9)
+    assert (w.alarms, w.remarks) == (set(), set())
+
+
+def test_a_group_uses_what_all_of_it_use() -> None:
+    w = Seconds(RULES)
+    api = w.runs(200, "api", group="/api", cpu=15.0)
+    pool = [w.runs(300 + n, "encode", group="/batch", cpu=40.0, minor_faults_per_s=3000.0) for n in range(2)]
+    w.waits(api, pool[0], ms=3600.0, share=0.9)
+    w.seconds(5)
+    assert w.alarms == {("neighbour", "medium", 300)}
+    assert w.last[0].evidence["cpu_pct"] == 80.0
 
 
 def test_a_memory_limit_of_its_own_is_no_cpu_quota() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.detect.past import Identity
 from linnix.cognitod.detect.view import View, Who
 
@@ -57,3 +58,16 @@ def behind(view: View, weights: Mapping[Identity, float]) -> Behind | None:
         row = tree.rows[max(of_each, key=lambda each: each[1])[0]]
     who = Who.of(row)
     return Behind(who, sums[cgroup], (who.pid, who.start_ns), frozenset(key for _, _, key in of_each))
+
+
+def outlasting(tree: Lineage, found: Behind, since_ns: int) -> int:
+    """Index of whoever was there when it began: of commands that come and go, who runs them."""
+    rows, eligible = tree.rows, tree.eligible()
+    pid, start_ns = found.identity
+    at = int(tree.indices(np.array([pid], np.uint32), np.array([start_ns], np.uint64))[0])
+    while rows["first_ns"][at] > since_ns:
+        above = tree.parents[at]
+        if above < 0 or not eligible[above] or rows["cgroup_id"][above] != rows["cgroup_id"][at]:
+            break
+        at = above
+    return at

@@ -7,9 +7,10 @@ were measured, nor where it is niced or fills all cores, and never accused for w
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from linnix.cognitod.detect.behind import Behind, behind
+from linnix.cognitod.detect.behind import Behind, behind, outlasting
 from linnix.cognitod.detect.past import Identity
 from linnix.cognitod.detect.signs import CgroupThrottle, NoisyNeighbour
 from linnix.cognitod.detect.view import NS, Held, Hit, View, Who
@@ -45,7 +46,7 @@ class Neighbours:
         named = {process.id: process for process in known.processes}
         of_victim: dict[str, list[Blame]] = defaultdict(list)
         for pair in known.blame:
-            if pair.resource == "cpu" and pair.kind == "measured" and pair.task_ms >= _WORTH_MS:
+            if (pair.resource, pair.kind) == ("cpu", "measured") and pair.task_ms >= _WORTH_MS and pair.window_s > 0:
                 of_victim[pair.victim].append(pair)
         found: dict[Identity, tuple[Behind, float, float, float, int]] = {}
         for victim, pairs in of_victim.items():
@@ -79,7 +80,9 @@ class Neighbours:
         if head is None or waits_pct < self._params.threshold_pct:
             return None
         share_pct = 100 * sum(pair.share for pair in pairs if self._is_of(named.get(pair.offender), head))
-        uses_pct = sum(process.cpu_pct for process in named.values() if self._is_of(process, head))
+        # What the group uses, and not only those of it who were measured: facts tell few pairs.
+        cgroups = {process.cgroup for process in named.values() if self._is_of(process, head)}
+        uses_pct = sum(p.cpu_pct for p in named.values() if p.cgroup in cgroups and not p.own)
         if share_pct < self._params.share_pct or uses_pct < self._params.hog_pct:
             return None
         return head, waits_pct, share_pct, uses_pct
@@ -138,6 +141,10 @@ class Neighbours:
         return {(hogs[0].pid, hogs[0].start_ns): hit}
 
 
+#: A cgroup, or a process of which it is not known.
+_Group = str | Identity
+
+
 class Throttled:
     """The detector ``cgroup_throttle``."""
 
@@ -145,13 +152,17 @@ class Throttled:
 
     def __init__(self, params: CgroupThrottle) -> None:
         self._params = params
-        self._held: Held[Identity] = Held(params.duration)
+        self._held: Held[_Group] = Held(params.duration)
+        self._lasting: Held[Identity] = Held(params.duration)
+        self._told: dict[_Group, Identity] = {}
 
     def observe(self, view: View) -> list[Hit]:
-        """A hit for the process of each cgroup that its quota holds back most."""
+        """A hit for each cgroup that its quota holds back, however short its processes live: of the one that it holds
+        back most, and that has been for as long; where none has, of who is behind them.
+        """
         if view.known is None:
             return []
-        above = {}
+        above: dict[_Group, dict[Identity, tuple[Process, float]]] = {}
         cores = max(view.known.host.cores, 1)
         named = {process.id: process for process in view.known.processes}
         for pair in view.known.blame:
@@ -161,28 +172,44 @@ class Throttled:
                 continue
             # Task time of a pool of threads is shared out to the CPUs that it could have had.
             waited_ms = max(pair.stall_ms, pair.task_ms / min(max(process.threads, 1), cores))
-            held_pct = 100 * waited_ms / (pair.window_s * 1000)
+            held_pct = waited_ms / (10 * pair.window_s) if pair.window_s > 0 else 0.0
             if held_pct >= self._params.threshold_pct:
-                above[process.pid, process.start_ns] = process, held_pct
+                key = process.pid, process.start_ns
+                above.setdefault(process.cgroup or key, {})[key] = process, held_pct
         held = self._held.update(above, view.now_ns)
-        worst: dict[str | None, tuple[float, Hit]] = {}
-        for key, since_ns in held.items():
-            process, held_pct = above[key]
-            if process.cgroup not in worst or worst[process.cgroup][0] < held_pct:
-                worst[process.cgroup] = held_pct, self._hit(process, held_pct, since_ns, view.now_ns)
-        return [hit for _, hit in worst.values()]
+        lasting = self._lasting.update((key for party in above.values() for key in party), view.now_ns)
+        hits = [self._hit(view, group, above[group], lasting, since_ns) for group, since_ns in held.items()]
+        self._told = {group: told for group, told in self._told.items() if group in held}
+        return hits
 
-    def _hit(self, process: Process, held_pct: float, since_ns: int, now_ns: int) -> Hit:
+    def _hit(
+        self,
+        view: View,
+        group: _Group,
+        party: Mapping[Identity, tuple[Process, float]],
+        lasting: Collection[Identity],
+        since_ns: int,
+    ) -> Hit:
+        worst = max(party, key=lambda key: (party[key][1], key in lasting))
+        for_long = [key for key in party if key in lasting]
+        if self._told.get(group) not in for_long:
+            self._told.pop(group, None)
+        if for_long:
+            worst = self._told.setdefault(group, max(for_long, key=lambda key: party[key][1]))
+        process, held_pct = party[worst]
+        head = None if for_long else behind(view, {key: pct for key, (_, pct) in party.items()})
+        tree = view.tree
+        culprit = Who.of(tree.rows[outlasting(tree, head, since_ns)]) if head else Who.named(process)
         evidence = {
             "held_back_pct": round(held_pct, 1),
             "threshold": self._params.threshold_pct,
             "cpu_pct": process.cpu_pct,
-            "for_s": round((now_ns - since_ns) / NS, 1),
+            "for_s": round((view.now_ns - since_ns) / NS, 1),
         }
         message = (
             f"the CPU quota of its cgroup held pid {process.pid} back in {held_pct:.0f} % of the time; it got "
             f"{process.cpu_pct:.0f} % of a core"
         )
-        return Hit(
-            cls=self._params.cls, message=message, culprit=Who.named(process), since_ns=since_ns, evidence=evidence
-        )
+        if culprit.pid != process.pid:
+            message += f", and pid {culprit.pid} started it"
+        return Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)

@@ -59,7 +59,9 @@ class NoisyNeighbour(Params, frozen=True, kw_only=True, tag="noisy_neighbour"):
 
 
 class CgroupThrottle(Params, frozen=True, kw_only=True, tag="cgroup_throttle"):
-    """A process was held back by its own quota in ``threshold_pct`` of the last 10 s, for ``duration`` seconds."""
+    """Processes of a cgroup, not always the same, were held back by its quota in ``threshold_pct`` of the last 10 s, for
+    ``duration`` seconds.
+    """
 
     cls: ClassVar[str] = "cgroup_throttle"
     threshold_pct: Percent

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linnix.cognitod.detect.behind import Behind, behind
+from linnix.cognitod.detect.behind import Behind, behind, outlasting
 from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.detect.past import Identity, moves
 from linnix.cognitod.detect.signs import FsyncStorm, IoSaturation
@@ -193,19 +193,6 @@ def _syncs(process: Process) -> float:
     return (process.syncs_per_s or 0.0) + process.ended_syncs_per_s
 
 
-def _outlasting(tree: Lineage, found: Behind, since_ns: int) -> int:
-    """Index of whoever was there when it began: of commands that come and go, who runs them."""
-    rows, eligible = tree.rows, tree.eligible()
-    pid, start_ns = found.identity
-    at = int(tree.indices(np.array([pid], np.uint32), np.array([start_ns], np.uint64))[0])
-    while rows["first_ns"][at] > since_ns:
-        above = tree.parents[at]
-        if above < 0 or not eligible[above] or rows["cgroup_id"][above] != rows["cgroup_id"][at]:
-            break
-        at = above
-    return at
-
-
 def _syncs_alone(tree: Lineage, lead: int, theirs: Sequence[Process]) -> float:
     """What it syncs itself, with the one below it that does most: it may run commands one after the other."""
     pids, starts = np.array([p.pid for p in theirs], np.uint32), np.array([p.start_ns for p in theirs], np.uint64)
@@ -283,7 +270,7 @@ class Syncs:
         return Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
 
     def _too_many(self, view: View, known: Facts, found: Behind, since_ns: int) -> Hit:
-        lead = _outlasting(view.tree, found, since_ns)
+        lead = outlasting(view.tree, found, since_ns)
         who = Who.of(view.tree.rows[lead])
         theirs = [process for process in known.processes if (process.pid, process.start_ns) in found.members]
         busy_pct, victims = known.host.disk_busy_pct or 0.0, _victims(known, found)
