@@ -32,8 +32,8 @@ class CpuSpin(Params, frozen=True, kw_only=True, tag="cpu_spin"):
 
 
 class CpuSaturation(Params, frozen=True, kw_only=True, tag="cpu_saturation"):
-    """Processes of one tree want at least ``threshold_pct`` percent of all cores for ``duration`` seconds, and nobody is
-    the wiser for what they compute: of switches and KiB to or from disks at most so many in each second of CPU time.
+    """Processes of one tree want at least ``threshold_pct`` percent of all cores for ``duration`` seconds, and nobody
+    is the wiser for what they compute: of switches and KiB to or from disks at most so many in each second of CPU time.
     What works is not told unless the cores are full or others wait in ``min_pressure_pct`` of the time.
     """
 
@@ -59,8 +59,8 @@ class NoisyNeighbour(Params, frozen=True, kw_only=True, tag="noisy_neighbour"):
 
 
 class CgroupThrottle(Params, frozen=True, kw_only=True, tag="cgroup_throttle"):
-    """Processes of a cgroup, not always the same, were held back by its quota in ``threshold_pct`` of the last 10 s, for
-    ``duration`` seconds.
+    """Processes of a cgroup, not always the same, were held back by its quota in ``threshold_pct`` of the last 10 s,
+    for ``duration`` seconds.
     """
 
     cls: ClassVar[str] = "cgroup_throttle"
