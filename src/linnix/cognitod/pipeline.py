@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,7 @@ from linnix.cognitod import records
 from linnix.cognitod.conservation import Ledger
 from linnix.cognitod.detect import Alerts, Engine, facts, tags, told
 from linnix.cognitod.detect.baseline import Baseline
+from linnix.cognitod.detect.growing import Growing
 from linnix.cognitod.detect.history import History as Trends
 from linnix.cognitod.detect.jobs import Tally
 from linnix.cognitod.detect.lineage import Lineage
@@ -97,6 +99,7 @@ class Pipeline:
         self.snapshot: Snapshot | None = None  # until the first sample is there
         self.trends = Trends()
         self._baseline = Baseline()
+        self._growing = Growing()
         self._jobs = Tally()
         self.activity = Activity()
         self.history = History()
@@ -226,6 +229,7 @@ class Pipeline:
         usage = self.table.usage(rows["slot"].astype(np.intp))
         elapsed_ns = snapshot.ts_ns - before.ts_ns if before else 0
         moment = Moment.of(rows, usage, self._senses(snapshot))
+        moment = replace(moment, grown=self._growing.observe(moment, snapshot.ts_ns))
         self._tell = partial(
             facts.build,
             moment,

@@ -181,9 +181,9 @@ class Attentive(Engine):
         super().__init__(rules.parse(RULES))
         self.handed: list[Facts | None] = []
 
-    def observe(self, *args: Any, known: Facts | None = None) -> list[Finding]:
-        self.handed.append(known)
-        return super().observe(*args, known=known)
+    def observe(self, *args: Any, **more: Any) -> list[Finding]:
+        self.handed.append(more.get("known"))
+        return super().observe(*args, **more)
 
 
 def test_detectors_are_handed_the_facts_of_a_new_sample() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from detect_world import MIB
+from detect_world import MIB, S
 
 from linnix.cognitod.detect.chosen import MAX_PROCESSES, choose
+from linnix.cognitod.detect.growing import Growing
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.events import UNKNOWN_FILES
 from linnix.cognitod.model import ROW, USAGE
@@ -89,6 +91,32 @@ def test_the_root_of_a_great_tree_is_named_and_not_what_stands_above_it() -> Non
     below = [{"pid": 100 + n, "ppid": 30, "start_ns": 100 + n} for n in range(8)]
     assert named(host({"pid": 10}, {"pid": 20, "ppid": 10}, {"pid": 30, "ppid": 20}, *below)) == [30, 20, 10]
     assert named(host({"pid": 10}, {"pid": 30, "ppid": 10}, *below[:7])) == []
+
+
+@pytest.mark.parametrize(("name", "enough"), [("open_files", 16), ("threads", 6)])
+def test_who_grows_is_named_beside_three_that_have_more(name: str, enough: int) -> None:
+    large = [{"pid": pid, name: 5000 + pid} for pid in (10, 11, 12)]
+    growing = Growing()
+
+    def at(second: int, *values: int) -> list[int]:
+        small = [{"pid": pid, name: value} for pid, value in enumerate(values, 20)]
+        moment = host(*large, *small)
+        return named(replace(moment, grown=growing.observe(moment, second * S)))
+
+    assert at(0, 5, 5) == [12, 11, 10]
+    assert at(5, 5 + enough, 4 + enough) == [12, 20, 11, 10]
+    assert at(10, 5 + enough, 4 + enough) == [12, 20, 11, 10]
+    assert at(20, 5 + enough, 4 + enough) == [12, 11, 10]
+
+
+def test_a_process_that_was_not_there_and_a_count_that_is_not_told_have_not_grown() -> None:
+    growing = Growing()
+    growing.observe(host({"pid": 10, "open_files": 9}, {"pid": 11}, {"pid": 12, "open_files": 9}), 0)
+    later = host({"pid": 10, "open_files": 80}, {"pid": 11, "open_files": 80}, {"pid": 12}, {"pid": 13, "threads": 90})
+    below = [{"pid": 50 + n, "ppid": 10, "start_ns": 50 + n} for n in range(3)]
+    assert growing.observe(later, S)["open_files"].tolist() == [0, 71, 0, 0, 0]
+    later = host({"pid": 10, "open_files": 8}, *below)
+    assert growing.observe(later, 2 * S)["descendants"].tolist() == [1, 3, 0, 0, 0]
 
 
 def test_parents_are_named_up_to_two_generations_but_neither_init_nor_the_kernel() -> None:

@@ -124,6 +124,11 @@ def _measures(moment: Moment) -> Iterator[tuple[Values, float]]:
     yield rows["failed_children"], 2
     yield rows["child_exits"], 5
     yield rows["rss_growth_bytes"], 8 * _MIB
+    if (grown := moment.grown) is not None:  # of a small leak beside large pools this is all that shows
+        yield grown["open_files"], 16
+        yield grown["threads"], 6
+        yield np.where(tree.branches & (rows["pid"] > 1), grown["descendants"], 0), 8
+        yield grown["zombies"], 4
 
 
 def _ranked(moment: Moment) -> list[list[int]]:

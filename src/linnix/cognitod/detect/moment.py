@@ -17,16 +17,22 @@ from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.model import Rows
 from linnix.cognitod.senses import NOTHING, Identity, Senses
 
+#: What a process may have more and more of.
+COUNTS = np.dtype([("open_files", "<i8"), ("threads", "<i8"), ("descendants", "<i8"), ("zombies", "<i8")])
+
 
 @dataclass(frozen=True)
 class Moment:
-    """``rows``: dtype ROW, living and exited. ``usage``: dtype USAGE of the same processes, None: not known."""
+    """``rows``: dtype ROW, living and exited. ``usage``: dtype USAGE of the same processes, None: not known. ``grown``:
+    dtype COUNTS, likewise: by how much they grew lately.
+    """
 
     rows: Rows
     usage: Rows | None
     family: Family
     senses: Senses
     tree: Lineage  # of the living
+    grown: Rows | None = None
 
     @classmethod
     def of(cls, rows: Rows, usage: Rows | None = None, senses: Senses = NOTHING) -> Moment:
