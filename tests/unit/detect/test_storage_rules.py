@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detect_world import SUSPENDED_NS
+from msgspec.structs import replace
 from seconds import MB, MIB, Seconds
 
 from linnix.insight.facts import Filesystem
@@ -255,6 +256,32 @@ def test_who_writes_elsewhere_is_not_named_for_a_disk_that_does_not_fill() -> No
     w.filesystems = [disk(100.0, 0, writers=("P2", "P1"))]
     w.seconds(5)
     assert {finding.pid for finding in w.last} == {300}
+
+
+def test_who_filled_it_is_named_though_another_writes_last_or_more_for_a_moment() -> None:
+    w = Seconds(RULES)
+    logger = w.runs(300, "logger", write_bytes_per_s=20.0 * MB)
+    other = w.runs(301, "postgres", write_bytes_per_s=1.0 * MB)
+    w.filesystems = [disk(90.0, 400, 20.0, ("P1", "P2"))]
+    w.seconds(10)
+    w.tell(other, write_bytes_per_s=90.0 * MB)
+    w.seconds(1)
+    w.tell(other, write_bytes_per_s=2.0 * MB)
+    w.tell(logger, write_bytes_per_s=0.0)
+    w.filesystems = [disk(100.0, 0, 10.0, ("P2",))]  # on average of the last ten seconds it still fills
+    w.seconds(10)
+    w.filesystems = [disk(100.0, 0, writers=("P2",))]
+    w.seconds(10)
+    assert w.alarms == {("full_soon", "high", 300)}
+
+
+def test_who_writes_while_inodes_run_out_fills_it_too() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "cache", write_bytes_per_s=0.2 * MB)
+    for used_pct in (95.0, 95.5, 96.0):
+        w.filesystems = [replace(disk(40.0, 9000, 0.1, ("P1",)), inodes_used_pct=used_pct)]
+        w.seconds(1)
+    assert [(finding.pid, finding.severity) for finding in w.last] == [(300, "medium")]
 
 
 def test_one_that_has_been_full_for_long_is_low_and_a_large_one_with_room_is_nothing() -> None:

@@ -1,8 +1,12 @@
 """``disk_full``: a file system is at its end, or soon will be.
 
-Owns who fills it: whoever writes while it fills, and is remembered once there is nothing left to write to. Refuses
+Owns who fills it: whoever wrote most while it filled, and is remembered once there is nothing left to write to. Refuses
 fullness that nobody adds to: that is of the host, and no emergency. Invariant: who writes to another file system is not
 named for one that does not fill.
+
+How fast it fills is told of the last ten seconds or more, and so it still fills for a while when it is full and who
+filled it has given up. What counts is therefore not who writes now, but what was written since it began, the last half
+minute most.
 """
 
 from __future__ import annotations
@@ -10,8 +14,8 @@ from __future__ import annotations
 from linnix.cognitod.detect.past import Identity, writes
 from linnix.cognitod.detect.signs import DiskFull
 from linnix.cognitod.detect.storage import can_be_named
-from linnix.cognitod.detect.view import MIB, Hit, View, Who
-from linnix.insight.facts import Facts, Filesystem, Process
+from linnix.cognitod.detect.view import MIB, NS, Hit, View, Who
+from linnix.insight.facts import Facts, Filesystem
 
 #: A file system with so many bytes left is not nearly full, however large it is; one that gains less than this a
 #: second is not filling.
@@ -20,6 +24,8 @@ _FILLS_BYTES_PER_S = 256 * 1024
 #: One that is full so soon is worth a word at half its size.
 _SOON_S = 120.0
 _HALF_PCT = 50.0
+#: Of what was written so long ago half counts.
+_HALF_LIFE_S = 30.0
 
 
 class Full:
@@ -29,25 +35,25 @@ class Full:
 
     def __init__(self, params: DiskFull) -> None:
         self._params = params
-        self._filler: dict[str, Identity] = {}
+        self._wrote: dict[str, dict[Identity, float]] = {}  # while it filled, by mount
+        self._inodes: dict[str, float] = {}
+        self._ts_ns = -1
 
     def observe(self, view: View) -> list[Hit]:
-        """A hit for each file system that is nearly full or filling, and who writes most to it."""
+        """A hit for each file system that is nearly full or filling, and who wrote most while it filled."""
         known = view.known
         if known is None:
             return []
         hits = []
-        named = can_be_named(known)
-        fillers: dict[str, Identity] = {}
+        passed_s = (known.ts_ns - self._ts_ns) / NS if self._ts_ns >= 0 else 1.0
+        self._ts_ns = known.ts_ns
+        self._wrote = {each.mount: self._written(each, known, passed_s) for each in known.filesystems}
+        self._inodes = {each.mount: each.inodes_used_pct or 0.0 for each in known.filesystems}
         for filesystem in known.filesystems:
             filling = filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S
             left_s = filesystem.available_bytes / filesystem.fill_bytes_per_s if filling else None
-            who = self._who(filesystem, named, known)
-            if who is not None:
-                fillers[filesystem.mount] = who.pid, who.start_ns
             if self._is_full(filesystem) or (left_s is not None and self._is_filling(filesystem, left_s)):
-                hits.append(self._hit(filesystem, who, left_s))
-        self._filler = fillers
+                hits.append(self._hit(filesystem, self._who(filesystem, known), left_s))
         worst: dict[tuple[int, int] | None, Hit] = {}
         for hit in hits:  # a rule tells one thing of each offender: the fullest
             key = (hit.culprit.pid, hit.culprit.start_ns) if hit.culprit else None
@@ -64,15 +70,27 @@ class Full:
             return False
         return filesystem.used_pct >= (_HALF_PCT if left_s <= _SOON_S else self._params.filling_from_pct)
 
-    def _who(self, filesystem: Filesystem, named: dict[str, Process], known: Facts) -> Who | None:
-        """Who writes most while it fills; one that found it full and gave up is remembered while it lives. Who writes
-        while it does not fill writes elsewhere: facts tell the same writers of every file system.
+    def _written(self, filesystem: Filesystem, known: Facts, passed_s: float) -> dict[Identity, float]:
+        """What each of those who live has written while it filled. Who writes while it does not fill writes elsewhere:
+        facts tell the same writers of every file system.
         """
-        writers = [named[each] for each in filesystem.writers if each in named]
-        if writers and filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S:
-            return Who.named(max(writers, key=writes))
-        before = self._filler.get(filesystem.mount)
-        return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == before), None)
+        named = can_be_named(known)
+        living = {(process.pid, process.start_ns) for process in named.values()}
+        wrote = {who: sum_ for who, sum_ in self._wrote.get(filesystem.mount, {}).items() if who in living}
+        more_files = (filesystem.inodes_used_pct or 0.0) > self._inodes.get(filesystem.mount, 100.0)
+        if filesystem.fill_bytes_per_s < _FILLS_BYTES_PER_S and not more_files:
+            return wrote
+        kept = 0.5 ** (passed_s / _HALF_LIFE_S)
+        wrote = {who: kept * sum_ for who, sum_ in wrote.items()}
+        for process in [named[each] for each in filesystem.writers if each in named]:
+            who = process.pid, process.start_ns
+            wrote[who] = wrote.get(who, 0.0) + writes(process) * passed_s
+        return wrote
+
+    def _who(self, filesystem: Filesystem, known: Facts) -> Who | None:
+        wrote = self._wrote[filesystem.mount]
+        most = max(wrote, key=lambda who: (wrote[who], who), default=None)
+        return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == most), None)
 
     def _hit(self, filesystem: Filesystem, who: Who | None, left_s: float | None) -> Hit:
         evidence = {
