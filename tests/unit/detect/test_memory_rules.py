@@ -108,6 +108,17 @@ def test_who_was_killed_is_not_named_while_it_dies_if_its_parent_lives() -> None
     assert w.alarms == {("kill", "high", 301)}
 
 
+def test_who_starts_the_victim_again_is_named_and_not_what_is_killed_next() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "supervise")
+    child = w.runs(301, "report", 300, rss_anon_bytes=900 * MIB)
+    w.kills.append(OomKill(id="K1", pid=250, comm="report", age_s=3.0, rss_bytes=1, largest="P2", parent="P1"))
+    w.seconds(1)
+    w.gone(child)
+    w.seconds(1)
+    assert w.alarms == {("kill", "high", 300)}
+
+
 def test_a_kill_for_the_limit_of_a_cgroup_says_so_and_tells_of_the_latest() -> None:
     w = Seconds(RULES)
     w.runs(301, "supervise", group="/pod")

@@ -6,7 +6,7 @@ leaks (``leaks``): these look at what is left. Invariant: page cache counts as a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from linnix.cognitod.detect.behind import behind
@@ -120,6 +120,17 @@ def _growth(past: Past, process: Process) -> float:
     return (holds(process) - holds(moments[0].process)) * NS / (moments[-1].ts_ns - moments[0].ts_ns)
 
 
+def _accused(kill: OomKilled, named: Mapping[str, Process]) -> tuple[str | None, ...]:
+    """Who may be behind a kill: who grew; who starts the victim again and again, rather than the one that it started in
+    its place and that is the next to be killed; last the victim, whose end may still be to come.
+    """
+    grower, parent = named.get(kill.largest or ""), named.get(kill.parent or "")
+    again = grower and parent and grower.ppid == parent.pid and grower.comm == kill.comm
+    if kill.largest == kill.process or again:
+        return kill.parent, kill.largest, kill.process
+    return kill.largest, kill.parent, kill.process
+
+
 class Kill:
     """The detector ``oom_kill``."""
 
@@ -139,10 +150,7 @@ class Kill:
             return []
         behind_it: dict[str | None, list[OomKilled]] = {}
         for kill in recent:
-            # The next child of a parent that starts it again is as guilty as the one that was killed. That one is not
-            # named before its parent, even where its end is still to come.
-            grower = None if kill.largest == kill.process else kill.largest
-            ids = [each for each in (grower, kill.parent, kill.process) if each in named]
+            ids = [each for each in _accused(kill, named) if each in named]
             who = next((each for each in ids if named[each].pid > 1 and named[each].state not in _DEAD), None)
             behind_it.setdefault(who, []).append(kill)
         hits = []
