@@ -137,8 +137,8 @@ def _ranked(moment: Moment) -> list[list[int]]:
     values = np.array([each for each, _ in measures], np.float64)
     above = (values >= np.array([[floor] for _, floor in measures])) & moment.users  # NaN is never above
     ranked = []
-    for measure, standing_out in enumerate(above.any(axis=1).tolist()):
-        at = np.flatnonzero(above[measure]) if standing_out else _NOBODY
+    for measure, of_measure in enumerate(above):
+        at = np.flatnonzero(of_measure) if of_measure.any() else _NOBODY
         ranked.append(_first(RANKS, at, -values[measure], moment.rows["pid"]).tolist() if len(at) else [])
     return ranked
 

@@ -170,12 +170,9 @@ class Engine:
             keep_ns = max(keep_ns, 2 * self._sample_gap_ns)
         before = self._open.get(finding.key)
         begins = [finding.ts_ns, since_ns] + ([before.finding.ts_ns] if before else [])
-        lately = (
-            {}
-            if before is None
-            else {severity: told_ns for severity, told_ns in before.at_most.items() if view.now_ns - told_ns <= keep_ns}
-        )
-        entry = _Open(finding, view.now_ns, keep_ns, detector.sampled, lately | {at_most: view.now_ns})
+        lately = before.at_most.items() if before else ()
+        at_most_lately = {severity: told_ns for severity, told_ns in lately if view.now_ns - told_ns <= keep_ns}
+        entry = _Open(finding, view.now_ns, keep_ns, detector.sampled, at_most_lately | {at_most: view.now_ns})
         severity = _severity(rule, entry.gravest)
         finding = entry.finding = replace(
             finding, ts_ns=min(begins), timestamp=_unix(min(begins), view.snapshot), severity=severity
