@@ -97,13 +97,17 @@ def served_name(endpoint: Endpoint) -> str:
         raise ProbeError("/v1/models does not list a model") from error
 
 
-def enforced_grammars(endpoint: Endpoint) -> tuple[str, ...]:
+def enforced_grammars(endpoint: Endpoint, *, llguidance: bool = True) -> tuple[str, ...]:
     """The grammar languages the server really constrains by: of ``GBNF`` and ``Lark``, those whose canary passed.
+
+    ``llguidance``: the server has it, so that Lark may be tried. One that was built without it does not refuse Lark but
+    aborts (common/sampling.cpp of llama.cpp, GGML_ABORT), as most builds of ``llama-server`` do.
 
     What they cost is what the first user's request is then spared: the evaluation of the system text, which stays in
     the prompt cache (some 230 tokens of 430, 0.5 s), and the token table that the first Lark request builds (0.2 s).
     """
-    return tuple(name for name, grammar in _GRAMMARS.items() if _canary(endpoint, grammar))
+    tried = {name: grammar for name, grammar in _GRAMMARS.items() if llguidance or name != "Lark"}
+    return tuple(name for name, grammar in tried.items() if _canary(endpoint, grammar))
 
 
 def _canary(endpoint: Endpoint, grammar: str) -> bool:

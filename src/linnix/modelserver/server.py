@@ -22,6 +22,7 @@ from typing import Self
 import msgspec
 import psutil
 
+from linnix.insight.asking import engines
 from linnix.insight.render import clean
 from linnix.modelserver.artifacts import Model, data_dir
 from linnix.modelserver.child import Job
@@ -133,8 +134,9 @@ class ServerProcess:
             time.sleep(_POLL_S)
         load_s = time.monotonic() - self._started_s
         self._raise_if_dead()  # else another program's server answered on a port that ours could not take
-        grammars = enforced_grammars(self.endpoint)
+        grammars = enforced_grammars(self.endpoint, llguidance=self.runtime == "xllamacpp")
         self._raise_if_dead()
+        engines.note(self.settings.port, self.pid or 0, grammars)
         return Ready(load_s, grammars)
 
     def exit_status(self) -> int | None:
@@ -151,6 +153,7 @@ class ServerProcess:
         """Stop the child: SIGTERM, and SIGKILL after two seconds. May be called twice."""
         child, self._child = self._child, None
         if child is not None:
+            engines.forget(self.settings.port)
             if child.poll() is None:
                 child.terminate()
                 try:

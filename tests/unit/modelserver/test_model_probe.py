@@ -23,6 +23,12 @@ def test_a_server_that_obeys_both_grammars_is_said_to() -> None:
         assert enforced_grammars(Endpoint(server.port)) == ("GBNF", "Lark")
 
 
+def test_a_server_that_may_lack_llguidance_is_never_sent_lark_which_would_end_it() -> None:
+    with serving({CHAT: answering(lambda _: CANARY_WORD)}) as server:
+        assert enforced_grammars(Endpoint(server.port), llguidance=False) == ("GBNF",)
+        assert not any("%llguidance" in request.json["grammar"] for request in server.requests)
+
+
 def test_a_grammar_that_is_answered_with_free_text_and_status_200_is_not_enforced() -> None:
     def only_gbnf(body: dict[str, Any]) -> str:
         return CANARY_WORD if body["grammar"].startswith("root") else "Hello! How can I help you today?"
