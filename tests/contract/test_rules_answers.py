@@ -21,7 +21,7 @@ HOG = """
 #: The fields of an alert before rules had labels, in the order in which they were sent.
 BEFORE = ["rule", "severity", "message", "host", "id", "timestamp", "pid", "start_ns", "comm", "class", "evidence",
           "cgroup", "unit", "container", "k8s"]  # fmt: skip
-AFTER = ["labels", "runbook", "state", "resolved_at"]
+AFTER = ["labels", "runbook", "state", "resolved_at", "explanation"]
 
 
 def watched(scope: str = "") -> World:

@@ -42,8 +42,8 @@ from support.far_end import (
 )
 
 COMPLETIONS = "/v1/chat/completions"
-ANSWER = menu.first(menu.build(SPINNING)[0])
-SHORT_ANSWER = menu.first(menu.build(SPINNING, short=True)[0])
+ANSWER = menu.first(menu.build(SPINNING))
+SHORT_ANSWER = menu.first(menu.build(SPINNING, short=True))
 SHORT = rules_text.explain(SPINNING, short=True).short
 ENVIRONMENT = {
     name: value
@@ -270,7 +270,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
 
 def test_on_a_terminal_of_a_busy_host_the_models_text_replaces_the_rules() -> None:
     busy = host(process(1, "sh", cpu_pct=199.0), cpu_pct=99.0, psi_cpu=60.0)
-    answer = menu.first(menu.build(busy)[0])
+    answer = menu.first(menu.build(busy))
     with serving(daemon(busy)) as at, serving({COMPLETIONS: after(0.5, completion(answer))}) as model:
         plain = on_a_terminal("--host", at.url, "--endpoint", model.url, NO_COLOR="1")
         coloured = on_a_terminal("--host", at.url, "--endpoint", model.url)

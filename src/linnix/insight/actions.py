@@ -33,11 +33,16 @@ class Action:
     command: str | None
     classes: frozenset[str] | None
     when: Predicate
-    destructive: bool = False
+    risk: str = "none"
+
+    @property
+    def destructive(self) -> bool:
+        """Whether it ends, interrupts or caps something."""
+        return self.risk in ("medium", "high")
 
     def holds(self, scope: Scope) -> bool:
         """Whether it may be recommended here."""
-        if self.classes is not None and scope.cls not in self.classes:
+        if self.classes is not None and (scope.cls not in self.classes or not scope.alarms):
             return False
         wording = self.text + (self.command or "")
         if "{pid}" in wording and scope.process is None:
@@ -53,7 +58,7 @@ class Action:
         pid = scope.process.pid if scope.process else ""
         command = self.command.format(pid=pid, unit=_unit(scope)) if self.command else None
         text = self.text.format(pid=pid, unit=_unit(scope), command=command)
-        return Recommendation(self.id, text, command, self.destructive)
+        return Recommendation(self.id, text, command, self.destructive, self.risk)
 
 
 def _unit(scope: Scope) -> str | None:
@@ -74,8 +79,12 @@ def _theirs(scope: Scope) -> bool:
     return not _ours(scope)
 
 
+def _calm(scope: Scope) -> bool:
+    return not scope.alarms
+
+
 def _trouble(scope: Scope) -> bool:
-    return scope.cls != "normal"
+    return scope.alarms
 
 
 def _action(
@@ -85,15 +94,18 @@ def _action(
     text: str,
     command: str | None = None,
     when: Predicate = always,
-    destructive: bool = False,
+    risk: str = "none",
 ) -> Action:
     named = frozenset(classes.split()) if isinstance(classes, str) else classes
-    return Action(id_, step, text, command, named, when, destructive)
+    return Action(id_, step, text, command, named, when, risk)
 
 
 _LOOK = (
-    _action("nothing", "look", "normal", "Nothing needs to be done."),
-    _action("again", "look", "normal", "Look again when something feels slow: {command}.", "linnix-reasoner --short"),
+    _action("nothing", "look", None, "Nothing needs to be done.", None, _calm),
+    _action("again", "look", None, "Look again when something feels slow: {command}.", "linnix-reasoner --short",
+            _calm),
+    _action("waits", "look", "noisy_neighbour io_saturation swap_thrash", "See who waits for whom: {command}.",
+            "linnix blame --watch"),
     _action("threads", "look", CPU, "See which of its threads is busy: {command}.", "top -H -p {pid}"),
     _action("profile", "look", CPU | {"lock_contention"}, "See where it spends its time: {command}.",
             "perf top -p {pid}"),
@@ -106,6 +118,7 @@ _LOOK = (
     _action("kernel_log", "look", "oom_kill hung_task", "Read the kernel's own report: {command}.",
             "dmesg -T | tail -n 50"),
     _action("files", "look", "fd_leak", "See which files it keeps open: {command}.", "ls -l /proc/{pid}/fd"),
+    _action("tasks", "look", "thread_leak lock_contention", "See its threads: {command}.", "ps -T -p {pid}"),
     _action("disks", "look", "io_saturation fsync_storm", "See which process reads and writes: {command}.",
             "pidstat -d 1 5"),
     _action("space", "look", "disk_full", "See which file system is full: {command}.", "df -h"),
@@ -116,7 +129,7 @@ _LOOK = (
     _action("status", "look", None, "Check what it is: {command}.", "ps -o pid,ppid,user,etime,args -p {pid}",
             _trouble),
     _action("overview", "look", None, "Look at the host again in a minute: {command}.", "linnix-reasoner",
-            lambda s: s.process is None and s.cls != "normal"),
+            lambda s: s.process is None and s.alarms),
 )  # fmt: skip
 
 _REMEDY = (
@@ -124,33 +137,33 @@ _REMEDY = (
             "This is Linnix itself: if the host needs the room, stop it with Ctrl-C or systemctl.",
             None, lambda s: _ours(s) and _trouble(s)),
     _action("nice", "remedy", CPU | {"noisy_neighbour"}, "If it may run slower, lower its priority: {command}.",
-            "renice -n 10 -p {pid}", _may_touch),
+            "renice -n 10 -p {pid}", _may_touch, risk="low"),
     _action("cap_cpu", "remedy", CPU | {"noisy_neighbour"},
             "If its service may be held back, cap it: {command}; it will run slower.",
-            "systemctl set-property --runtime {unit} CPUQuota=50%", destructive=True),
+            "systemctl set-property --runtime {unit} CPUQuota=50%", risk="medium"),
     _action("stop", "remedy", CPU | {"net_flood", "runaway_tree", "lock_contention"},
             "If it should not be running, stop it: {command}; that ends it, and what it has not saved is lost.",
-            "kill {pid}", destructive=True),
+            "kill {pid}", risk="high"),
     _action("stop_parent", "remedy", BIRTHS,
             "Stop the parent rather than its children: {command}; that ends it, and what it has not saved is lost.",
-            "kill {pid}", destructive=True),
+            "kill {pid}", risk="high"),
     _action("batch", "remedy", "short_job_flood", "Let one long-running process do the work of the many short ones."),
     _action("tasks_max", "remedy", "fork_storm runaway_tree",
             "Cap the processes of its service: {command}; forks beyond it fail.",
-            "systemctl set-property --runtime {unit} TasksMax=200", destructive=True),
+            "systemctl set-property --runtime {unit} TasksMax=200", risk="medium"),
     _action("backoff", "remedy", "crash_loop", "Give its restarts a growing delay until the cause is mended.", None,
             _theirs),
     _action("restart", "remedy", "mem_leak fd_leak thread_leak zombie_pileup oom_risk",
             "A restart of its service gives the memory and handles back, and interrupts it: {command}.",
-            "systemctl restart {unit}", destructive=True),
+            "systemctl restart {unit}", risk="high"),
     _action("free", "remedy", MEMORY,
             "Before the kernel kills something, end it yourself: {command}; what it has not saved is lost.",
-            "kill {pid}", lambda s: s.facts.host.mem_pct >= 90, destructive=True),
+            "kill {pid}", lambda s: s.facts.host.mem_pct >= 90, risk="high"),
     _action("watch_growth", "remedy", "mem_leak", "Keep an eye on its growth: {command}.",
             "linnix-reasoner --stream --filter high_mem"),
     _action("less", "remedy", "oom_risk swap_thrash", "Give the host less to do at once, or more memory."),
     _action("ionice", "remedy", "io_saturation fsync_storm", "If it may wait, let others go first: {command}.",
-            "ionice -c 3 -p {pid}", _may_touch),
+            "ionice -c 3 -p {pid}", _may_touch, risk="low"),
     _action("clear", "remedy", "disk_full", "Find what fills it before you delete anything: {command}.",
             "du -xh / | sort -h | tail"),
     _action("raise_limit", "remedy", "cgroup_throttle", "If it needs more, raise the quota of its cgroup.", None,

@@ -18,10 +18,13 @@ class Sentence(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """A figure that the text shows: ``ref`` names it in Facts (``P1.cpu_pct``, ``S.psi_cpu``), ``value`` unrounded."""
+    """A figure: ``ref`` names it in Facts (``P1.cpu_pct``, ``S.psi_cpu``), ``value`` is not rounded. ``cited``: not
+    merely shown by a sentence, but what the choice of the cause was founded on.
+    """
 
     ref: str
     value: float | str
+    cited: bool = False
 
 
 class Culprit(msgspec.Struct, frozen=True):
@@ -33,16 +36,21 @@ class Culprit(msgspec.Struct, frozen=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True):
-    """An action of the allow-list. ``destructive`` ones end or interrupt something, and their text says so."""
+    """An action of the allow-list. ``risk``: none of one that only looks, low where it can be taken back, medium where
+    something may fail or wait, high where something ends; from medium on it is ``destructive``, and its text says so.
+    """
 
     id: str
     text: str
     command: str | None = None
     destructive: bool = False
+    risk: str = "none"
 
 
 class Insight(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked explanation. ``confidence`` is None until it can be measured: no model states its own."""
+    """A checked explanation. ``confidence`` is the probability that the model gave to its cause among those offered,
+    None where it did not tell; no model states its own. ``choices``: how many causes were offered.
+    """
 
     source: str  # "model" or "rules"
     model: str | None = None
@@ -57,12 +65,20 @@ class Insight(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[Recommendation, ...] = ()
     verified: bool = True
     note: str | None = None
+    choices: int = 1
+
+
+#: Kinds of rejections, for counters.
+REJECTIONS = ("format", "too_long", "cut_short", "unknown", "evidence", "cause", "clause", "action")
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """Why an answer was not accepted. ``reason`` is for people, and never quotes the answer unclean."""
+    """Why an answer was not accepted. ``reason`` is for people, and never quotes the answer unclean; ``kind`` is of
+    ``REJECTIONS``.
+    """
 
     reason: str
+    kind: str = "format"
 
 
 def encode(insight: Insight) -> bytes:

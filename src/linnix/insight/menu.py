@@ -1,4 +1,4 @@
-"""What a model is offered: a few admissible answers, laid out slot by slot.
+"""What a model is offered: a few admissible answers, laid out place by place.
 
 Owns how many alternatives there are. Refuses to judge truth: ``judge``, ``catalogue`` and ``actions`` have. Invariant:
 every path through a menu is an answer that ``verify`` accepts, and the first path is the rules' own.
@@ -6,14 +6,19 @@ every path through a menu is an answer that ``verify`` accepts, and the first pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from linnix.insight import actions, catalogue
+from linnix.insight import actions, catalogue, evidence
+from linnix.insight.evidence import Item
 from linnix.insight.facts import Facts
 from linnix.insight.judge import candidates
 from linnix.insight.scope import Scope
 
-MAX_CHOICES, MAX_WHAT, MAX_OPTIONS = 3, 2, 3
+MAX_CAUSES, MAX_OPTIONS = 2, 3
+LABELS = "ABCD"
+#: The weight of a finding without a score, and of what no rule objects to.
+_LEAST, _UNLIKELY = 0.05, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +32,70 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One class and process, and what may be said and recommended then. ``acts`` is empty in a short answer."""
+    """One cause, and what may be said and recommended then. ``acts`` is empty in a short answer."""
 
+    label: str  # one letter: one token, whose probability is that of the choice
     cls: str
+    severity: str
     process: str  # an id, or "none"
+    weight: float  # how likely rules hold it to be, before anybody has looked; of all choices together 1
     why: tuple[Part, ...]
     acts: tuple[Part, ...]
 
 
-def _choice(scope: Scope, short: bool) -> Choice:
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """Causes to choose from, and figures to cite; none of these in a short one."""
+
+    choices: tuple[Choice, ...]
+    evidence: tuple[Item, ...]
+
+
+def process_id(scope: Scope) -> str:
+    """How an answer names the process of a cause."""
+    return scope.process.id if scope.process else "none"
+
+
+def offered(scopes: Sequence[Scope], short: bool) -> Sequence[Scope]:
+    """Those of these causes that are on the menu."""
+    return ([scope for scope in scopes if scope.alarms] or scopes[:1]) if short else scopes
+
+
+def build(facts: Facts, short: bool = False, scopes: Sequence[Scope] | None = None) -> Menu:
+    """The menu for these facts; ``scopes`` where it is not about all that the facts admit. A short one leaves no choice
+    but among what rules have found: a single sentence has no room for what was passed over.
+    """
+    scopes = offered(candidates(facts) if scopes is None else scopes, short)
+    weights = _weights(scopes)
+    choices = tuple(
+        _choice(label, scope, weight, short) for label, scope, weight in zip(LABELS, scopes, weights, strict=False)
+    )
+    return Menu(choices, () if short else evidence.listed(facts, scopes))
+
+
+def first(menu: Menu) -> str:
+    """The rules' own answer, in the answer format."""
+    choice = menu.choices[0]
+    lines = [f"ev={menu.evidence[0].id}"] if menu.evidence else []
+    lines.append(f"is={choice.label},{choice.cls},{choice.severity},{choice.process}")
+    lines.append("why=" + ",".join(part.options[0] for part in choice.why))
+    if choice.acts:
+        lines.append("act=" + ",".join(part.options[0] for part in choice.acts))
+    return "\n".join(lines)
+
+
+def _weights(scopes: Sequence[Scope]) -> list[float]:
+    """By the scores of findings. What rules hold to be no trouble is unlikely to be one."""
+    weights = [max(scope.finding.score, _LEAST) if scope.alarms and scope.finding else _UNLIKELY for scope in scopes]
+    if scopes and not scopes[0].alarms:
+        weights[0] = 1.0
+    return [weight / sum(weights) for weight in weights]
+
+
+def _choice(label: str, scope: Scope, weight: float, short: bool) -> Choice:
     why = []
     for slot in catalogue.SLOTS[:1] if short else catalogue.SLOTS:
-        held = catalogue.admissible(scope, slot)[: MAX_WHAT if slot == "what" else MAX_OPTIONS]
+        held = catalogue.admissible(scope, slot)[: MAX_CAUSES if slot == "cause" else MAX_OPTIONS]
         if held:
             why.append(Part(slot, tuple(c.id for c in held), catalogue.is_optional(scope, slot)))
     acts = []
@@ -46,23 +103,4 @@ def _choice(scope: Scope, short: bool) -> Choice:
         allowed = actions.admissible(scope, step)[:MAX_OPTIONS]
         if allowed:
             acts.append(Part(step, tuple(a.id for a in allowed), actions.is_optional(scope, step)))
-    return Choice(scope.cls, scope.process.id if scope.process else "none", tuple(why), tuple(acts))
-
-
-def build(facts: Facts, short: bool = False) -> tuple[Choice, ...]:
-    """The menu for these facts. A short one offers each class once, with its first culprit."""
-    scopes = candidates(facts)
-    if short:
-        first: dict[str, Scope] = {}
-        for scope in scopes:
-            first.setdefault(scope.cls, scope)
-        scopes = tuple(first.values())
-    return tuple(_choice(scope, short) for scope in scopes[:MAX_CHOICES])
-
-
-def first(choice: Choice) -> str:
-    """The rules' own answer within ``choice``, in the answer format."""
-    lines = [f"cls={choice.cls} proc={choice.process}", "why=" + ",".join(p.options[0] for p in choice.why)]
-    if choice.acts:
-        lines.append("act=" + ",".join(p.options[0] for p in choice.acts))
-    return "\n".join(lines)
+    return Choice(label, scope.cls, scope.severity, process_id(scope), weight, tuple(why), tuple(acts))

@@ -7,32 +7,36 @@ request (its evaluation is cached); equal facts make equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from linnix.insight import grammar, menu
-from linnix.insight.classes import CLASSES, SEVERITIES
+from linnix.insight.evidence import short as short_figure
 from linnix.insight.facts import Facts, Process
-from linnix.insight.menu import Choice, Part
-from linnix.insight.scope import busiest_first
+from linnix.insight.fields import METRICS, SERIES
+from linnix.insight.menu import Choice, Menu, Part
+from linnix.insight.scope import Scope, busiest_first, is_known
 
-MAX_PROCESSES, MAX_PROCESSES_SHORT, MAX_FINDINGS = 5, 3, 3
-MAX_TOKENS, MAX_TOKENS_SHORT = 72, 28
+MAX_PROCESSES, MAX_PROCESSES_SHORT, MAX_FINDINGS, MAX_PAIRS = 5, 3, 3, 2
+MAX_TOKENS, MAX_TOKENS_SHORT = 112, 40
 
 SYSTEM = """\
 You explain the state of a Linux host. You get its figures and a menu of answers that hold.
 S is the host: cpu and mem in percent, load, cores, psi = percent of time waiting, births a second.
 P1, P2 are processes: cpu in percent of one core, mem in percent, grow in MB, threads, age in seconds, forks a second.
-F are findings of rules. Each menu line offers a class, a process, and one of several words for each place.
-Pick the line that tells most about the trouble, then one word for each place; [places in brackets] may be left out.
-Answer in exactly these lines and nothing else:
-cls=CLASS proc=PROCESS
+F are findings of rules, the likeliest cause first. B is who waits for whom, T a trend, U what is unusual here.
+E1, E2 are figures that may be cited. Each menu line offers a cause (label, class, severity, process), and one of
+several words for each place. Cite what shows the cause, pick the line that tells most about the trouble, then one word
+for each place; [places in brackets] may be left out. Answer in exactly these lines and nothing else:
+ev=E1,E2
+is=LABEL,CLASS,SEVERITY,PROCESS
 why=WORD,WORD,WORD
 act=WORD,WORD
-A short menu has no act line. Example:
-cls=cpu_spin proc=P1
-why=loops,share,wait_cpu,pair,overload
+A short menu has neither ev nor act. Example:
+ev=E1,E4
+is=A,cpu_spin,medium,P1
+why=loops,traceless,wait_cpu,cleared,overload
 act=threads,nice
 """
 
@@ -51,6 +55,7 @@ class Prompt(msgspec.Struct, frozen=True):
     grammar_gbnf: str
     grammar_lark: str
     max_tokens: int
+    label_weights: tuple[tuple[str, float], ...] = ()  # by label, of all together 1
 
 
 def _host(facts: Facts) -> str:
@@ -76,34 +81,51 @@ def _part(part: Part) -> str:
 
 
 def _line(choice: Choice) -> str:
-    why = f"{choice.cls} {choice.process} why " + " ".join(_part(p) for p in choice.why)
+    why = f"{choice.label} {choice.cls} {choice.severity} {choice.process} why " + " ".join(map(_part, choice.why))
     return why + (" act " + " ".join(_part(p) for p in choice.acts) if choice.acts else "")
 
 
-def _listed(facts: Facts, offered: Sequence[Choice], most: int) -> list[Process]:
+def _listed(facts: Facts, offered: Menu, most: int) -> list[Process]:
     """The processes on offer, then the busiest, in the order of Facts."""
-    wanted = [c.process for c in offered] + [p.id for p in busiest_first(facts)]
+    wanted = [c.process for c in offered.choices] + [p.id for p in busiest_first(facts)]
     kept = set(list(dict.fromkeys(w for w in wanted if w != "none"))[:most])
     return [p for p in facts.processes if p.id in kept]
 
 
-def _user(facts: Facts, offered: Sequence[Choice], short: bool) -> str:
+def _context(facts: Facts) -> Iterator[str]:
+    """Who waits for whom, where the host goes, and what is as it hardly ever is."""
+    pairs = sorted(facts.blame, key=lambda pair: -pair.task_ms)
+    for pair in [pair for pair in pairs if pair.victim != pair.offender][:MAX_PAIRS]:
+        amount = f"share={round(100 * pair.share)} ms={round(pair.task_ms)}"
+        yield f"{pair.id} {pair.victim} waits for {pair.offender} {pair.resource} {amount}"
+    trend = next((t for t in facts.trends if t.process is None and t.metric in METRICS and t.delta), None)
+    if trend is not None and trend.direction != "steady":
+        yield f"{trend.id} {trend.metric} {trend.direction} {short_figure(abs(trend.delta))}"
+    strange = max((u for u in facts.unusual if u.series in SERIES), key=lambda u: u.score, default=None)
+    if strange is not None:
+        yield f"{strange.id} {strange.series} {short_figure(strange.value)} usual {short_figure(strange.typical)}"
+
+
+def _user(facts: Facts, offered: Menu, short: bool) -> str:
     lines = [_host(facts)]
     lines += [_process(p) for p in _listed(facts, offered, MAX_PROCESSES_SHORT if short else MAX_PROCESSES)]
     ids = {p.id for p in facts.processes}
-    known = [f for f in facts.findings if f.cls in CLASSES and f.severity in SEVERITIES]
-    for n, f in enumerate(known[:MAX_FINDINGS], 1):
-        lines.append(f"F{n} {f.cls} {f.severity}" + (f" {f.process}" if f.process in ids else ""))
+    for f in [f for f in facts.findings if is_known(f)][:MAX_FINDINGS]:
+        lines.append(f"{f.id} {f.cls} {f.severity}" + (f" {f.process}" if f.process in ids else ""))
+    if not short:
+        lines += _context(facts)
+        lines += [f"{item.id} {item.words}" for item in offered.evidence]
     lines.append("Short menu:" if short else "Menu:")
-    return "\n".join([*lines, *map(_line, offered)])
+    return "\n".join([*lines, *map(_line, offered.choices)])
 
 
-def build(facts: Facts, short: bool = False) -> Prompt:
-    """The request for these facts."""
-    offered = menu.build(facts, short)
+def build(facts: Facts, short: bool = False, scopes: Sequence[Scope] | None = None) -> Prompt:
+    """The request for these facts; ``scopes`` where it is not about all that they admit."""
+    offered = menu.build(facts, short, scopes)
     return Prompt(
         messages=(Message("system", SYSTEM), Message("user", _user(facts, offered, short))),
         grammar_gbnf=grammar.gbnf(offered),
         grammar_lark=grammar.lark(offered),
         max_tokens=MAX_TOKENS_SHORT if short else MAX_TOKENS,
+        label_weights=tuple((choice.label, choice.weight) for choice in offered.choices),
     )

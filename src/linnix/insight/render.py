@@ -86,6 +86,18 @@ def size(value: float) -> str:
     return f"{value / 1e9:.1f} GB"
 
 
+def speed(bytes_per_s: float) -> str:
+    """Bytes a second: ``512 kB/s``, ``41.3 MB/s``."""
+    return f"{size(bytes_per_s)}/s"
+
+
+def microseconds(value: float) -> str:
+    """A latency: ``340 us``, ``2.4 ms``, ``1.2 s``."""
+    if value < 999.5:
+        return f"{max(value, 0.0):.0f} us"
+    return f"{value / 1e3:.1f} ms" if value < 99_950 else duration(value / 1e6)
+
+
 def duration(seconds: float) -> str:
     """``800 ms``, ``2.4 s``, ``12 s``, ``3 min``, ``5.5 h``, ``12 days``."""
     if seconds < 0.9995:

@@ -1,100 +1,47 @@
 """What a clause may refer to: the objects of one Facts seen from one class and one process.
 
-Owns the names of references (``P.cpu_pct``, ``S.psi_cpu``, ``G.count`` …), their values and their spelling. Refuses
-to judge. Invariant: a reference resolves to exactly one field of Facts, or to a ratio of two, or to nothing; what
-resolves to nothing cannot be said.
+Owns the roots of references (``P.cpu_pct``, ``S.psi_cpu``, ``G.count`` …); their fields are in ``fields``. Refuses
+to judge. Invariant: a reference resolves to one figure of Facts or to nothing; what resolves to nothing cannot be said.
 
-Roots: P chosen process, Q its parent, B busiest, N and L the next two busiest, M biggest in memory, C the group P is
-in, G and H the groups with most memory and most CPU, F the finding behind the class, E another finding and O its
-process, D a blame pair on P and V its victim, R the memory trend of P, T a trend of the host, S the host.
+Roots: P chosen process, Q its parent, B busiest, N and L the next two busiest, M biggest in memory, I the busiest that
+nobody accuses, C the group P is in, G and H the groups with most memory and most CPU, F the finding behind the class,
+E another finding and O its process, D the blame pair in which P makes V wait for longest, A the one in which P waits
+for Y, R the memory trend of P, T a trend of the host, U what is most unusual here, X the fullest file system, K the
+latest kill, S the host.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from linnix.insight import render
+from linnix.insight import fields
 from linnix.insight.classes import CLASSES, SEVERITIES
-from linnix.insight.facts import Blame, Facts, Finding, Group, Process, Trend
+from linnix.insight.facts import Blame, Facts, Filesystem, Finding, Group, OomKill, Process, Trend, Unusual
+from linnix.insight.fields import METRICS, PRESSURE, SERIES, Object, Value
 
 REFERENCE = re.compile(r"\{([A-Z])(?:\.([a-z_0-9]+))?\}")
+ROOTS = "PQBNLMICGHFEODVAYRTUXK"
 
-Object = Process | Group | Finding | Blame | Trend
-Format = Callable[[float], str]
-
-PROCESS: dict[str, Format] = {
-    "pid": lambda v: str(int(v)),
-    "cpu_pct": render.percent,
-    "mem_pct": render.percent,
-    "rss_bytes": render.size,
-    "rss_delta_bytes": render.size,
-    "threads": render.count,
-    "age_s": render.duration,
-    "forks_per_s": render.rate,
-    "short_jobs_per_s": render.rate,
-}
-GROUP: dict[str, Format] = {
-    "count": render.count_word,
-    "cpu_pct": render.percent,
-    "mem_pct": render.percent,
-    "rss_bytes": render.size,
-}
-HOST: dict[str, Format] = {
-    "cpu_pct": render.percent,
-    "mem_pct": render.percent,
-    "cores": render.count,
-    "mem_total_bytes": render.size,
-    "mem_used_bytes": render.size,
-    "swap_used_bytes": render.size,
-    "swap_total_bytes": render.size,
-    "uptime_s": render.duration,
-}
-ACTIVITY: dict[str, Format] = {
-    "forks_per_s": render.rate,
-    "execs_per_s": render.rate,
-    "exits_per_s": render.rate,
-    "short_jobs_per_s": render.rate,
-    "failed_exits_per_s": render.rate,
-    "lost_events": render.count,
-}
-EVIDENCE: dict[str, Format] = {  # of those keys that detectors give, the ones a clause speaks of
-    "subtree_cpu_pct": render.percent,
-    "share_pct": render.percent,
-    "of_culprit": render.count,
-    "exhausted_in_s": render.duration,
-}
-PRESSURE = {
-    "psi_cpu": "cpu_some_pct",
-    "psi_mem": "memory_some_pct",
-    "psi_mem_full": "memory_full_pct",
-    "psi_io": "io_some_pct",
-    "psi_io_full": "io_full_pct",
-}
-RESOURCES = {"cpu": "CPU", "memory": "memory", "io": "storage"}
-METRICS = {
-    "cpu_pct": "CPU use of the host",
-    "mem_pct": "memory use of the host",
-    "psi_cpu": "waiting on CPU",
-    "psi_memory": "waiting on memory",
-    "psi_io": "waiting on storage",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One resolved reference: its name in Facts, the value, and how it is written."""
-
-    ref: str
-    value: float | str
-    text: str
+_DEAD = ("Z", "X")
 
 
 def busiest_first(facts: Facts) -> list[Process]:
-    """Processes by CPU, ties in the order of Facts. Dead ones use none."""
-    return sorted(facts.processes, key=lambda p: -p.cpu_pct)
+    """Living processes by CPU, ties in the order of Facts. One whose leader has exited lives while its threads run."""
+    living = [p for p in facts.processes if p.cpu_pct > 0 or not p.state.startswith(_DEAD)]
+    return sorted(living, key=lambda p: -p.cpu_pct)
+
+
+def unaccused(facts: Facts) -> list[Process]:
+    """Living programs that no rule objects to, busiest first; threads of the kernel are none."""
+    accused = {f.process for f in facts.findings if is_known(f) and f.severity != "info"}
+    return [p for p in busiest_first(facts) if p.id not in accused and not p.kernel_thread]
+
+
+def is_known(finding: Finding) -> bool:
+    """Whether it is of this version's classes and severities."""
+    return finding.cls in CLASSES and finding.severity in SEVERITIES
 
 
 @dataclass(frozen=True)
@@ -106,6 +53,12 @@ class Scope:
     process: Process | None
     severity: str
     finding: Finding | None = None
+    asked: bool = False  # somebody wants to know about this process
+
+    @property
+    def alarms(self) -> bool:
+        """Whether this is worth an alarm: a rule holds it to be wrong."""
+        return self.severity != "info"
 
     @cached_property
     def _by_id(self) -> dict[str, Process]:
@@ -132,12 +85,30 @@ class Scope:
         return max(self.facts.processes, key=lambda p: p.rss_bytes, default=None)
 
     @cached_property
+    def innocent(self) -> Process | None:
+        """The busiest program of others' that no rule objects to, neither of the culprit's tree nor a victim of it."""
+        victims = self.finding.victims if self.finding else ()
+        return next((p for p in unaccused(self.facts) if self._is_stranger(p) and p.id not in victims), None)
+
+    def _is_stranger(self, process: Process) -> bool:
+        mine = self.process
+        if process.own or process is mine:
+            return False
+        if mine is None:
+            return True
+        apart = mine.cgroup is None or process.cgroup != mine.cgroup
+        return apart and process.ppid != mine.pid and process.pid != mine.ppid
+
+    @cached_property
     def second(self) -> Finding | None:
-        """The gravest finding of another class or process than the one explained."""
+        """The likeliest finding of another class or process than the one explained, if that is worth an alarm, that
+        this one does not account for.
+        """
         here = self.process.id if self.process else None
-        rest = [f for f in self.facts.findings if f.cls in CLASSES and (f.cls, f.process) != (self.cls, here)]
-        rest = [f for f in rest if f is not self.finding and f.severity in SEVERITIES]
-        return max(rest, key=lambda f: SEVERITIES.index(f.severity), default=None)
+        explained = self.finding.explains if self.finding else ()
+        rest = [f for f in self.facts.findings if is_known(f) and (f.cls, f.process) != (self.cls, here)]
+        rest = [f for f in rest if f is not self.finding and f.severity != "info" and f.id not in explained]
+        return max(rest, key=lambda f: (f.score, SEVERITIES.index(f.severity)), default=None)
 
     @cached_property
     def blame(self) -> Blame | None:
@@ -146,6 +117,14 @@ class Scope:
             return None
         pairs = [b for b in self.facts.blame if b.offender == self.process.id and b.victim != b.offender]
         return max((b for b in pairs if b.victim in self._by_id), key=lambda b: b.task_ms, default=None)
+
+    @cached_property
+    def suffering(self) -> Blame | None:
+        """The pair in which the chosen process waited for another for longest."""
+        if self.process is None:
+            return None
+        pairs = [b for b in self.facts.blame if b.victim == self.process.id and b.victim != b.offender]
+        return max((b for b in pairs if b.offender in self._by_id), key=lambda b: b.task_ms, default=None)
 
     @cached_property
     def growth(self) -> Trend | None:
@@ -160,6 +139,22 @@ class Scope:
         """The first host trend that goes somewhere."""
         trends = (t for t in self.facts.trends if t.process is None and t.metric in METRICS)
         return next((t for t in trends if t.direction == ("rising" if t.delta > 0 else "falling") and t.delta), None)
+
+    @cached_property
+    def fullest(self) -> Filesystem | None:
+        """The file system that is used to the highest share."""
+        return max(self.facts.filesystems, key=lambda d: d.used_pct, default=None)
+
+    @cached_property
+    def kill(self) -> OomKill | None:
+        """The latest kill for memory."""
+        return min(self.facts.oom_kills, key=lambda k: k.age_s, default=None)
+
+    @cached_property
+    def strangest(self) -> Unusual | None:
+        """The series that is farthest from what is usual here."""
+        known = [u for u in self.facts.unusual if u.series in SERIES and u.value > u.typical]
+        return max(known, key=lambda u: u.score, default=None)
 
     def _root(self, root: str) -> Object | None:
         process, groups = self.process, self.facts.groups
@@ -176,6 +171,8 @@ class Scope:
                 return self.others[1] if len(self.others) > 1 else None
             case "M":
                 return self.biggest
+            case "I":
+                return self.innocent
             case "C":
                 return next((g for g in groups if process and process.id in g.members), None)
             case "G":
@@ -192,15 +189,25 @@ class Scope:
                 return self.blame
             case "V":
                 return self._by_id.get(self.blame.victim) if self.blame else None
+            case "A":
+                return self.suffering
+            case "Y":
+                return self._by_id.get(self.suffering.offender) if self.suffering else None
             case "R":
                 return self.growth
             case "T":
                 return self.host_trend
+            case "U":
+                return self.strangest
+            case "X":
+                return self.fullest
+            case "K":
+                return self.kill
         return None
 
     @cached_property
     def _roots(self) -> dict[str, Object | None]:
-        return {root: self._root(root) for root in "PQBNLMCGHFEODVRT"}
+        return {root: self._root(root) for root in ROOTS}
 
     def proc(self, root: str) -> Process | None:
         """The process that ``root`` stands for, if it stands for one."""
@@ -220,91 +227,8 @@ class Scope:
     def resolve(self, root: str, field: str) -> Value | None:
         """The value behind ``{root.field}``; ``{root}`` alone is a process with its pid. None: it cannot be said."""
         if root == "S":
-            return self._host(field)
+            if field == "class":
+                return Value("S.class", self.cls, CLASSES[self.cls])
+            return fields.of_host(self.facts, field)
         found = self._roots.get(root)
-        if isinstance(found, Process):
-            return _process(found, field, self.facts)
-        if isinstance(found, Group):
-            if field == "comm":
-                return Value(f"{found.id}.comm", found.comm, render.name(found.comm))
-            return _plain(found, field, GROUP)
-        if isinstance(found, Finding):
-            return self._finding(found, field)
-        if isinstance(found, Blame):
-            if field == "task_ms":
-                return Value(f"{found.id}.task_ms", found.task_ms, render.duration(found.task_ms / 1e3))
-            words = RESOURCES.get(found.resource)
-            return Value(f"{found.id}.resource", found.resource, words) if words else None
-        if isinstance(found, Trend):
-            return _trend(found, field)
-        return None
-
-    def _finding(self, finding: Finding, field: str) -> Value | None:
-        if field == "class":
-            return Value(f"{finding.id}.class", finding.cls, CLASSES[finding.cls])
-        if field in EVIDENCE:
-            number = finding.evidence.get(field)
-            return None if number is None else Value(f"{finding.id}.{field}", number, EVIDENCE[field](number))
-        age_s = self.facts.timestamp - finding.since
-        if field == "age_s" and finding.since > 0 and age_s >= 1:
-            return Value(f"{finding.id}.since", finding.since, render.duration(age_s))
-        return None
-
-    def _host(self, field: str) -> Value | None:
-        facts = self.facts
-        if field in HOST:
-            number = float(getattr(facts.host, field))
-            return Value(f"S.{field}", number, HOST[field](number))
-        if field in ACTIVITY:
-            number = float(getattr(facts.activity, field))
-            return Value(f"S.{field}", number, ACTIVITY[field](number))
-        if field in PRESSURE:
-            psi = self.psi(field)
-            return None if psi is None else Value(f"S.{field}", psi, render.percent(psi))
-        if field == "load_1":
-            return Value("S.load_1", facts.host.load_avg[0], render.load(facts.host.load_avg[0]))
-        if field == "processes_total":
-            return Value("S.processes_total", facts.processes_total, render.count(facts.processes_total))
-        if field == "degraded" and facts.degraded:
-            reasons = render.clean("; ".join(facts.degraded), 240)
-            return Value("S.degraded", reasons, reasons)
-        if field == "class":
-            return Value("S.class", self.cls, CLASSES[self.cls])
-        return None
-
-
-def _plain(found: Process | Group, field: str, formats: dict[str, Format]) -> Value | None:
-    if field not in formats:
-        return None
-    number = float(getattr(found, field))
-    return Value(f"{found.id}.{field}", number, formats[field](number))
-
-
-def _process(process: Process, field: str, facts: Facts) -> Value | None:
-    if not field:
-        return Value(f"{process.id}.pid", process.pid, render.process(process.comm, process.pid, process.own))
-    if field == "comm":
-        return Value(f"{process.id}.comm", process.comm, render.name(process.comm))
-    if field in ("cgroup", "unit"):
-        text: str | None = getattr(process, field)
-        return Value(f"{process.id}.{field}", text, render.label(text)) if text else None
-    if field == "cpu_share":  # of all CPU time used; two clocks sample it, so a sum beyond the whole says nothing
-        used = facts.host.cpu_pct * facts.host.cores
-        share = 100 * process.cpu_pct / used if used > 5 else 0.0
-        return Value(f"{process.id}.cpu_share", share, render.percent(share)) if 0 < share <= 100 else None
-    return _plain(process, field, PROCESS)
-
-
-def _trend(trend: Trend, field: str) -> Value | None:
-    match field:
-        case "what":
-            return Value(f"{trend.id}.metric", trend.metric, METRICS.get(trend.metric, "it"))
-        case "delta":
-            size = abs(trend.delta)
-            text = render.size(size) if trend.metric == "rss" else f"{size:.1f} percentage points"
-            return Value(f"{trend.id}.delta", trend.delta, text)
-        case "window_s":
-            return Value(f"{trend.id}.window_s", trend.window_s, render.duration(trend.window_s))
-        case "direction":
-            return Value(f"{trend.id}.direction", trend.direction, "risen" if trend.delta > 0 else "fallen")
-    return None
+        return None if found is None else fields.of(found, field, self.facts)

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from linnix import __version__
+from linnix.insight.asking.errors import AddressError
 from linnix.reasoner.errors import Exit, ReasonerError
 
 #: When the command began, on the monotonic clock: half a second for the first text counts from here.
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     lines = ["environment:", *(f"  {name:<17} {text}" for name, text in ENVIRONMENT.items())]
     lines += ["", "exit codes:", *(f"  {int(code):<4} {text}" for code, text in EXIT_CODES.items())]
     lines += ["", "examples:", "  linnix-reasoner --short", "  linnix-reasoner --stream --filter high_cpu"]
+    lines.append("  linnix-reasoner --ask 'why is postgres slow?'")
     found = argparse.ArgumentParser(
         prog="linnix-reasoner",
         description=DESCRIPTION,
@@ -66,10 +68,14 @@ def parser() -> argparse.ArgumentParser:
     )
     what = found.add_argument_group("what to print (default: the full analysis)").add_mutually_exclusive_group()
     what.add_argument("--short", action="store_true", help="one sentence")
+    what.add_argument("--ask", metavar="QUESTION", help="an answer from the same facts, or that they do not tell")
     what.add_argument("--insights", action="store_true", help="the daemon's own insight, risks included")
     what.add_argument("--alerts", action="store_true", help="the open alerts, then new ones as they come")
     what.add_argument("--stream", action="store_true", help="process events as they happen")
     how = found.add_argument_group("how to print it")
+    how.add_argument(
+        "--reading", action="store_true", help="below it, a larger model's own reading, as far as it can be checked"
+    )
     how.add_argument("--filter", metavar="TAG", help="with --stream: only processes with this tag, as high_cpu")
     how.add_argument("--raw", action="store_true", help="with --stream or --alerts: the daemon's JSON, one a line")
     how.add_argument("--json", action="store_true", help="one JSON object; JSON lines with --stream and --alerts")
@@ -102,9 +108,9 @@ def parser() -> argparse.ArgumentParser:
 def reason(options: argparse.Namespace) -> None:
     """Do what the options say. Raises ``ReasonerError``."""
     _check(options)
+    from linnix.insight.asking.transport import parse_url
     from linnix.reasoner.client import Daemon
     from linnix.reasoner.output import Output
-    from linnix.reasoner.transport import parse_url
 
     daemon = Daemon(parse_url(options.host, "--host"), _variable("LINNIX_API_TOKEN"))
     sink = Output(colour=not options.no_color, file=options.output)
@@ -119,8 +125,8 @@ def reason(options: argparse.Namespace) -> None:
             else:
                 live.stream(daemon, sink, tag=options.filter, raw=options.json or options.raw)
             return
+        from linnix.insight.asking.question import DEFAULT_ENDPOINT, DEFAULT_MODEL, Endpoint, parse_endpoint
         from linnix.reasoner import analysis
-        from linnix.reasoner.llm import DEFAULT_ENDPOINT, DEFAULT_MODEL, Endpoint, parse_endpoint
 
         named = options.endpoint or _variable("LLM_ENDPOINT") or DEFAULT_ENDPOINT
         endpoint = Endpoint(
@@ -136,6 +142,8 @@ def reason(options: argparse.Namespace) -> None:
             as_json=options.json,
             timeout_s=options.timeout,
             started=STARTED,
+            question=options.ask,
+            own_reading=options.reading,
         )
     if options.require_model and not from_model:
         raise ReasonerError(
@@ -163,6 +171,9 @@ def _ending() -> Iterator[None]:
     """Turn every way a run can end into its exit code and at most one line on stderr."""
     try:
         yield
+    except AddressError as error:
+        print(error, file=sys.stderr)
+        sys.exit(Exit.USAGE)
     except ReasonerError as error:
         print(error.message, file=sys.stderr)
         try:

@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 import msgspec
 
 from linnix.insight import facts as wire
+from linnix.insight.asking import sse
+from linnix.insight.asking.errors import FarEndError
+from linnix.insight.asking.transport import Client, Url
 from linnix.insight.render import clean
-from linnix.reasoner import sse
-from linnix.reasoner.errors import Exit, FarEndError, ReasonerError
-from linnix.reasoner.transport import Client, Url
+from linnix.reasoner.errors import Exit, ReasonerError
 
 #: A daemon on the same host answers in milliseconds; one under siege or far away gets this long.
 TIMEOUT_S = 5.0

@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
-from linnix.insight.render import clean, name
+from linnix.insight.render import clean, duration, name
 from linnix.reasoner.client import Daemon
 from linnix.reasoner.errors import ReasonerError
 from linnix.reasoner.output import Output, Paragraph, fit
@@ -66,7 +66,9 @@ def _ranking(output: Output, title: str, rows: object, figure: str) -> None:
 
 
 def alerts(daemon: Daemon, output: Output, *, as_json: bool) -> None:
-    """The open alerts, then each new one as it is raised. Ends only by ``ReasonerError`` or an interrupt."""
+    """The open alerts, then each new one as it is raised, and when one is over. Ends only by ``ReasonerError`` or an
+    interrupt.
+    """
     seen: set[str] = set()
     with closing(daemon.follow("/alerts")) as following:
         known = sorted(daemon.alerts(), key=lambda alert: float(alert.get("timestamp") or 0))
@@ -77,6 +79,8 @@ def alerts(daemon: Daemon, output: Output, *, as_json: bool) -> None:
         for event in following:
             if event.name in ("alert", "message"):
                 _alert(output, _object(event.data), as_json, seen)
+            elif event.name == "resolved":
+                _over(output, _object(event.data), as_json)
             elif event.name == "lost":
                 _lost(output, event.data, as_json)
 
@@ -89,15 +93,29 @@ def _alert(output: Output, alert: dict[str, Any], as_json: bool, seen: set[str])
     if as_json:
         output.line(json.dumps(alert))
         return
-    stamp = alert.get("timestamp")
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp)) if isinstance(stamp, int | float) else "now"
     severity = _shown(alert.get("severity"), 8).lower()
     who = f" [{name(_text(alert['comm']))}, pid {_shown(alert.get('pid'))}]" if alert.get("comm") else ""
-    rule, message = _shown(alert.get("rule")), _shown(alert.get("message"))
-    head = output.styled(f"{severity:<6}", SEVERITY_STYLES.get(severity))
-    tail = f"{rule}: {message}{who}"
-    output.to_stream(f"{when}  {head}  {tail}\n")
-    output.to_file(f"{when}  {severity:<6}  {tail}\n")
+    tail = f"{_shown(alert.get('rule'))}: {_shown(alert.get('message'))}{who}"
+    _dated(output, alert.get("timestamp"), severity, SEVERITY_STYLES.get(severity), tail)
+
+
+def _over(output: Output, alert: dict[str, Any], as_json: bool) -> None:
+    """An alert is over."""
+    if as_json:
+        output.line(json.dumps(alert))
+        return
+    began, ended = alert.get("timestamp"), alert.get("resolved_at")
+    lasted = ""
+    if isinstance(began, int | float) and isinstance(ended, int | float):
+        lasted = f", after {duration(max(ended - began, 0))}"
+    who = f" [{name(_text(alert['comm']))}, pid {_shown(alert.get('pid'))}]" if alert.get("comm") else ""
+    _dated(output, ended, "over", "green", f"{_shown(alert.get('rule'))}{who}{lasted}")
+
+
+def _dated(output: Output, stamp: object, mark: str, style: str | None, tail: str) -> None:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp)) if isinstance(stamp, int | float) else "now"
+    output.to_stream(f"{when}  {output.styled(f'{mark:<6}', style)}  {tail}\n")
+    output.to_file(f"{when}  {mark:<6}  {tail}\n")
 
 
 def stream(daemon: Daemon, output: Output, *, tag: str | None, raw: bool) -> None:

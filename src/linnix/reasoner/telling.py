@@ -8,13 +8,20 @@ On a terminal the model's text replaces the rules' in place. Elsewhere nothing c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from linnix.insight.answer import Insight
 from linnix.insight.render import clean
 from linnix.reasoner.output import Output, Paragraph
 
+if TYPE_CHECKING:
+    from linnix.insight.asking.reading import Reading
+
 READING = "[the rules' text, while the model is still reading]"
 MODELS = "[the model's text]"
+AGAIN = "[the model was asked once more; its text]"
 INSTEAD = "[the model's text is given up here; the rules' text instead]"
+OWN = "The model's own reading (its reasoning is its own; names, numbers, ranks and directions are checked):"
 STANDS = "[the model's text is given up; the rules' text stands]"
 
 
@@ -47,6 +54,15 @@ class Telling:
             self._paragraph = self._new()
         self._paragraph.add(text)
 
+    def anew(self, insight: Insight) -> None:
+        """The first answer was refused, and the second one is here, whole."""
+        if self._paragraph is not None:
+            self._end_paragraph()
+            self._output.line(AGAIN, "dim")
+            self._paragraph = None
+        for sentence in insight.sentences:
+            self.sentence(sentence.text)
+
     def from_model(self, name: str, seconds: float) -> None:
         """The model's answer is complete and checked."""
         self._end_paragraph()
@@ -67,6 +83,21 @@ class Telling:
         else:
             self._tell(rules)
         self._output.line(f"source: rules ({reason})", "yellow")
+
+    def reading(self, reading: Reading) -> None:
+        """What a larger model makes of it, as far as it could be checked, apart from what was checked whole."""
+        self._output.line()
+        self._output.line(OWN, "bold")
+        paragraph = self._new()
+        for sentence in reading.sentences:
+            paragraph.add(sentence)
+        paragraph.end()
+        if reading.left_out:
+            self._output.line(
+                f"[left out: {len(reading.left_out)} of its sentences, which could not be checked]", "dim"
+            )
+        if reading.trouble is not None:
+            self._output.line(f"[{reading.trouble}]", "yellow")
 
     def _tell(self, insight: Insight) -> None:
         paragraph = self._new()

@@ -11,6 +11,7 @@ from pathlib import Path
 from hosts import HOSTS
 
 from linnix.insight import actions, catalogue, judge, prompt, rules_text
+from linnix.insight.catalogue import clause
 from linnix.insight.classes import CLASSES
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "explanations.md"
@@ -26,24 +27,24 @@ def _classes(named: frozenset[str] | None) -> str:
 
 def tables() -> dict[str, str]:
     """The generated parts of the document, by name."""
-    measured = {"cpu_spin", "cpu_saturation", "noisy_neighbour", "fork_storm", "short_job_flood", "oom_risk"}
-    measured |= {"swap_thrash", "io_saturation", "normal", "unknown"}
-    classes = _row("class", "meaning", "admitted by") + _row("---", "---", "---")
+    standing_out = {"cpu_saturation", "io_saturation", "net_flood", "fork_storm", "short_job_flood", "oom_risk"}
+    classes = _row("class", "meaning", "may be told of who only stands out") + _row("---", "---", "---")
     for cls in CLASSES:
-        classes += _row(f"`{cls}`", CLASSES[cls], "finding or measurement" if cls in measured else "finding")
-    clauses = _row("id", "slot", "classes", "sentence") + _row("---", "---", "---", "---")
-    for clause in catalogue.CLAUSES.values():
-        clauses += _row(f"`{clause.id}`", clause.slot, _classes(clause.classes), clause.text)
-    recommended = _row("id", "step", "classes", "text", "command", "ends or caps") + _row(*["---"] * 6)
+        classes += _row(f"`{cls}`", CLASSES[cls], "yes" if cls in standing_out else "")
+    clauses = _row("id", "place", "classes", "sentence, in its wordings") + _row("---", "---", "---", "---")
+    for each in catalogue.CLAUSES.values():
+        clauses += _row(f"`{each.id}`", each.slot, _classes(each.classes), " / ".join(each.texts))
+    recommended = _row("id", "step", "classes", "text", "command", "risk") + _row(*["---"] * 6)
     for a in actions.ACTIONS.values():
         command = f"`{a.command}`" if a.command else ""
-        recommended += _row(f"`{a.id}`", a.step, _classes(a.classes), a.text, command, "yes" if a.destructive else "")
+        recommended += _row(f"`{a.id}`", a.step, _classes(a.classes), a.text, command, a.risk)
     thresholds = _row("threshold", "value") + _row("---", "---")
-    for name in (
-        "SPIN_PCT", "SPIN_MAX_PCT", "SATURATED_PCT", "SATURATING_PCT", "FORKS_PER_S", "SHORT_JOBS_PER_S", "STORM_PER_S",
-        "MEMORY_PCT", "MEMORY_GRAVE_PCT", "STALL_CPU_PCT", "STALL_MEMORY_PCT", "STALL_IO_PCT", "CALM_PCT", "NEAR",
-    ):  # fmt: skip
-        thresholds += _row(f"`{name}`", f"{getattr(judge, name):g}")
+    for module, names in (
+        (judge, ("CPU_PCT", "RSS_BYTES", "MOVED_BYTES_PER_S", "SENT_BYTES_PER_S", "FORKS_PER_S")),
+        (clause, ("BUSY_PCT", "MUCH_PCT", "FULL_PCT", "MEMORY_PCT", "CALM_PCT")),
+    ):
+        for name in names:
+            thresholds += _row(f"`{name}`", f"{getattr(module, name):,}")
     asked = prompt.build(HOSTS["spin"])
     example = f"```\n{asked.messages[1].content}\n```\n\n{rules_text.explain(HOSTS['spin']).text}\n"
     return {
@@ -67,9 +68,10 @@ def test_the_tables_of_the_document_are_those_of_the_code() -> None:
 def test_every_class_has_a_sentence_and_every_slot_too() -> None:
     assert {c.slot for c in catalogue.CLAUSES.values()} == set(catalogue.SLOTS)
     assert {a.step for a in actions.ACTIONS.values()} == set(actions.STEPS)
-    for clause in [*catalogue.CLAUSES.values(), *actions.ACTIONS.values()]:
-        assert (clause.classes or set()) <= set(CLASSES), clause.id
-    assert set(judge.CAUSES) == set(CLASSES)
+    for each in [*catalogue.CLAUSES.values(), *actions.ACTIONS.values()]:
+        assert (each.classes or set()) <= set(CLASSES), each.id
+    first = [each for each in catalogue.CLAUSES.values() if each.slot == "cause"]
+    assert {cls for each in first for cls in each.classes or ()} == set(CLASSES)
 
 
 if __name__ == "__main__":

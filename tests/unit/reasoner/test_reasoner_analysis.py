@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from linnix.insight import facts as wire
-from linnix.insight import menu, rules_text
+from linnix.insight import menu, rules_text, verify
+from linnix.insight.answer import Rejection
+from linnix.insight.asking.question import COMPLETIONS, Endpoint, parse_endpoint
+from linnix.insight.asking.transport import Url, parse_url
 from linnix.reasoner import analysis
 from linnix.reasoner.client import Daemon
 from linnix.reasoner.errors import Exit, ReasonerError
-from linnix.reasoner.llm import COMPLETIONS, Endpoint, parse_endpoint
 from linnix.reasoner.output import Output
-from linnix.reasoner.telling import INSTEAD, MODELS, READING, STANDS
-from linnix.reasoner.transport import Url, parse_url
+from linnix.reasoner.telling import AGAIN, INSTEAD, MODELS, OWN, READING, STANDS
 from support.far_end import (
     SPINNING,
     Handler,
@@ -36,8 +37,8 @@ from support.far_end import (
     until_the_client_leaves,
 )
 
-ANSWER = menu.first(menu.build(SPINNING)[0])
-SHORT_ANSWER = menu.first(menu.build(SPINNING, short=True)[0])
+ANSWER = menu.first(menu.build(SPINNING))
+SHORT_ANSWER = menu.first(menu.build(SPINNING, short=True))
 SHORT = rules_text.explain(SPINNING, short=True).short
 
 
@@ -95,8 +96,8 @@ def test_the_question_holds_no_name_of_a_process_or_host() -> None:
     ("handler", "reason"),
     [
         (completion("Postgres is a Linux kernel module."), "the model's answer failed the check"),
-        (completion("cls=normal proc=none\nwhy=calm"), "the model's answer failed the check"),
-        (completion(ANSWER[:25]), "the model's answer failed the check: the answer is cut short"),
+        (completion("is=A,normal,info,none\nwhy=calm"), "the model's answer failed the check"),
+        (completion(SHORT_ANSWER[:12]), "the model's answer failed the check: the answer is cut short"),
         (reply(401, b"{}"), "HTTP 401: the key is wrong or missing; set OPENAI_API_KEY or --api-key"),
         (reply(200, b"<html>", "text/html"), "answered with a web page"),
         (reply(503, b'{"error":{"message":"Loading model"}}'), "HTTP 503: Loading model"),
@@ -113,6 +114,89 @@ def test_without_a_checked_answer_the_rules_explain_and_the_reason_is_told(
     assert reason in source
 
 
+def in_turn(*handlers: Handler) -> Handler:
+    """Each request is answered by the next of them, and the last one goes on."""
+    left = list(handlers)
+
+    def handler(*arguments: Any) -> None:
+        (left.pop(0) if len(left) > 1 else left[0])(*arguments)
+
+    return handler
+
+
+def test_a_model_that_fails_the_check_is_asked_once_more_and_told_why(cognitod: Server) -> None:
+    with serving({COMPLETIONS: in_turn(completion("I think it is sh."), completion(ANSWER))}) as model:
+        from_model, text = run(cognitod, model.url, as_json=True)
+        assert len(model.requests) == 2
+        messages = model.requests[1].json["messages"]
+    assert from_model
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[2]["content"] == "I think it is sh."
+    refused = verify.verify("I think it is sh.", SPINNING)
+    assert isinstance(refused, Rejection)
+    assert messages[3]["content"] == f"That was refused: {refused.reason}. Answer again, in exactly the format."
+    assert [each["kind"] for each in json.loads(text)["rejections"]] == ["format"]
+
+
+def test_sentences_that_had_passed_are_marked_as_given_up_when_the_second_answer_comes(cognitod: Server) -> None:
+    broken = ANSWER.replace("act=", "nonsense=")
+    _, text = against(cognitod, in_turn(completion(broken), completion(ANSWER)))
+    told = text.partition("LLM Analysis:\n")[2]
+    assert words(told).count(words(SHORT)) == 2
+    assert AGAIN in told
+
+
+def test_the_model_is_not_asked_a_third_time(cognitod: Server) -> None:
+    with serving({COMPLETIONS: completion("no")}) as model:
+        from_model, _ = run(cognitod, model.url, short=True)
+        assert (from_model, len(model.requests)) == (False, 2)
+
+
+LIES = "sh (pid 1001) keeps the CPU busy. mysqld (pid 4711) is the culprit. It uses 12 % CPU. chrome holds 600 MB."
+
+
+def test_a_larger_model_s_own_reading_is_shown_apart_without_what_cannot_be_checked(cognitod: Server) -> None:
+    _, text = against(cognitod, in_turn(completion(ANSWER), completion(LIES)), own_reading=True)
+    checked, _, own = words(text).partition(words(OWN))
+    assert " source: tiny (model), " in checked
+    assert own.strip() == (
+        "sh (pid 1001) keeps the CPU busy. chrome holds 600 MB. "
+        "[left out: 2 of its sentences, which could not be checked]"
+    )
+
+
+def test_the_reading_has_a_place_of_its_own_in_json(cognitod: Server) -> None:
+    _, text = against(cognitod, in_turn(completion(ANSWER), completion(LIES)), own_reading=True, as_json=True)
+    document = json.loads(text)
+    assert document["reading"] == {
+        "text": "sh (pid 1001) keeps the CPU busy. chrome holds 600 MB.",
+        "left_out": [
+            {"text": "mysqld (pid 4711) is the culprit.", "reason": "a pid that is not of whom it names"},
+            {"text": "It uses 12 % CPU.", "reason": "'12 %' is no figure of whom it names"},
+        ],
+        "error": None,
+    }
+    assert "mysqld" not in document["insight"]["text"]
+
+
+def test_a_question_is_answered_alone(cognitod: Server) -> None:
+    from_model, text = against(cognitod, completion("no"), question="is chrome ok?")
+    assert not from_model
+    assert words(text).startswith("No rule finds anything wrong with chrome (pid 1002)") or words(text).startswith(
+        "chrome (pid 1002) uses"
+    )
+    assert "System snapshot" not in text
+
+
+def test_what_the_facts_do_not_tell_is_said_without_a_model(cognitod: Server) -> None:
+    with serving({COMPLETIONS: completion("no")}) as model:
+        from_model, text = run(cognitod, model.url, question="why is mysqld slow?")
+        assert (from_model, model.requests) == (True, [])
+    assert words(text).startswith(
+        "The facts do not tell: no process, unit, container or pod among those listed is called mysqld."
+    )
+
+
 def test_no_model_server_is_a_note_that_says_how_to_start_it(cognitod: Server) -> None:
     from_model, text = run(cognitod, "http://127.0.0.1:1", short=True)
     assert (from_model, text) == (
@@ -123,10 +207,10 @@ def test_no_model_server_is_a_note_that_says_how_to_start_it(cognitod: Server) -
 
 
 def test_a_server_that_dies_in_mid_answer_is_followed_by_the_rules(cognitod: Server) -> None:
-    cut = ANSWER.index(",") + 1
+    cut = ANSWER.index(",", ANSWER.index("why=")) + 1
     from_model, text = against(cognitod, events(delta(ANSWER[:cut])))
     assert not from_model
-    assert f"{SHORT}\n{INSTEAD}\n" in text
+    assert f"{SHORT} {INSTEAD} " in words(text)
     assert f"the answer broke off after {cut} characters" in words(text)
 
 
@@ -143,7 +227,7 @@ def test_a_slow_model_is_given_up_after_its_time_and_the_message_says_what_to_lo
 
 def test_on_a_busy_host_the_rules_speak_before_the_model_has() -> None:
     facts = host(process(1, "sh", cpu_pct=199.0), cpu_pct=99.0, psi_cpu=60.0)
-    answer = menu.first(menu.build(facts)[0])
+    answer = menu.first(menu.build(facts))
     with serving(daemon(facts)) as at:
         from_model, text = against(at, after(0.5, completion(answer)))
         gave_up, later = against(at, after(0.5, reply(503, b"{}")))
@@ -161,6 +245,7 @@ def test_json_is_one_object_with_everything_in_it(cognitod: Server) -> None:
     }  # fmt: skip
     assert document["stalled"] == ["3.0 % of the last 10 s waiting on cpu"]
     assert set(document["seconds"]) == {"first_sentence", "answer"}
+    assert document["rejections"] == []
     _, text = run(cognitod, "http://127.0.0.1:1", as_json=True)
     document = json.loads(text)
     assert document["source"] == "rules"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from linnix.reasoner import analysis, cli, live, llm, telling
+from linnix.insight.asking import question, session
+from linnix.reasoner import analysis, cli, live, telling
 from linnix.reasoner.errors import Exit
 
 ROOT = Path(__file__).parents[3]
@@ -44,7 +45,7 @@ def test_the_page_quotes_the_marks_and_the_limits() -> None:
         telling.READING,
         telling.MODELS,
         f"up to {analysis.PATIENCE_S} s",
-        f"by default `{llm.DEFAULT_MODEL}`",
+        f"by default `{question.DEFAULT_MODEL}`",
     ):
         assert quoted in page
     assert f"CPU at {analysis.BUSY_CPU_PCT:.0f} % or more" in page
@@ -64,7 +65,7 @@ def test_troubleshooting_answers_the_guides_messages() -> None:
 
 def phrases() -> list[str]:
     """What the modules that talk to a model can say, by the words before the first figure or name."""
-    sources = [Path(module.__file__ or "").read_text() for module in (llm, analysis, live)]
+    sources = [Path(module.__file__ or "").read_text() for module in (question, session, live)]
     found = re.findall(r'FarEndError\(\s*f?"([^"{]{12,})', "\n".join(sources))
     return [phrase.strip(" (:") for phrase in found]
 

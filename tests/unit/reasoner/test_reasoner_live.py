@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from linnix.insight.asking.transport import parse_url
 from linnix.reasoner import live
 from linnix.reasoner.client import Daemon
 from linnix.reasoner.errors import Exit, ReasonerError
 from linnix.reasoner.output import Output
-from linnix.reasoner.transport import parse_url
 from support.far_end import Handler, Request, daemon, events, json_reply, reply, serving
 
 
@@ -153,7 +153,10 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def alerts_from(known: list[dict[str, Any]], *news: dict[str, Any], as_json: bool = False) -> str:
-    stream = events(*(f"event: alert\ndata: {json.dumps(item)}\n\n" for item in news))
+    names = {"resolved": "resolved"}
+    stream = events(
+        *(f"event: {names.get(item.get('state', ''), 'alert')}\ndata: {json.dumps(item)}\n\n" for item in news)
+    )
 
     def handler(request: Request, connection: Any) -> None:
         wants_stream = request.headers["accept"] == "text/event-stream"
@@ -173,6 +176,17 @@ def test_open_alerts_come_first_then_new_ones_and_none_twice() -> None:
         '2025-10-09 08:53:21  high    fork_storm: 900 forks a second ["ba sh", pid 42]',
         '2025-10-09 08:53:22  high    fork_storm: 900 forks a second ["ba sh", pid 42]',
         "2025-10-09 08:53:23  low     fork_storm: 900 forks a second",
+    ]
+
+
+def test_the_end_of_an_alert_is_told_with_how_long_it_lasted() -> None:
+    over = alert(1, state="resolved", resolved_at=1_760_000_035)
+    assert alerts_from([alert(1)], over).splitlines()[1] == (
+        '2025-10-09 08:53:55  over    fork_storm ["ba sh", pid 42], after 34 s'
+    )
+    assert [json.loads(line).get("state") for line in alerts_from([alert(1)], over, as_json=True).splitlines()] == [
+        None,
+        "resolved",
     ]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Sequence
 
 import pytest
 
-from linnix.reasoner.errors import FarEndError
-from linnix.reasoner.llm import COMPLETIONS, End, Endpoint, Question, parse_endpoint
+from linnix.insight.asking.errors import FarEndError
+from linnix.insight.asking.question import COMPLETIONS, End, Endpoint, Question, parse_endpoint
 from support.far_end import (
     Handler,
     Request,
@@ -27,11 +28,13 @@ from support.far_end import (
 MESSAGES = [{"role": "user", "content": "S cpu=3"}]
 
 
-def ask(handler: Handler, *, key: str | None = None, timeout_s: float = 5.0) -> tuple[list[object], list[Request]]:
+def ask(
+    handler: Handler, *, key: str | None = None, timeout_s: float = 5.0, bias: Sequence[tuple[str, float]] = ()
+) -> tuple[list[object], list[Request]]:
     """Everything a question yields, FarEndError as its reason; and what the server was sent."""
     with serving({COMPLETIONS: handler}) as server:
         endpoint = Endpoint(parse_endpoint(server.url, "--endpoint"), "tiny", key)
-        question = Question(endpoint, MESSAGES, 'root ::= "x"', 72, timeout_s)
+        question = Question(endpoint, MESSAGES, 'root ::= "x"', 72, timeout_s, bias)
         pieces: list[object] = []
         while (piece := question.next(question.deadline)) is not None:
             pieces.append(piece.reason if isinstance(piece, FarEndError) else piece)
@@ -46,7 +49,7 @@ def test_a_streamed_answer_arrives_in_pieces_with_the_servers_name_and_timings()
     assert pieces == ["cls=", "normal", End("tiny", {"predicted_per_second": 80.0, "predicted_n": 30.0})]
     assert request.json == {
         "model": "tiny", "messages": MESSAGES, "stream": True, "temperature": 0, "max_tokens": 72,
-        "cache_prompt": True, "grammar": 'root ::= "x"',
+        "cache_prompt": True, "grammar": 'root ::= "x"', "logprobs": True, "top_logprobs": 20,
     }  # fmt: skip
     assert "authorization" not in request.headers
 
@@ -68,7 +71,19 @@ def test_a_server_that_knows_no_grammar_is_asked_again_without() -> None:
 
     pieces, requests = ask(picky)
     assert pieces[0] == "yes"
-    assert [set(request.json) for request in requests][1] == {"model", "messages", "stream"}
+    assert [set(request.json) for request in requests][2] == {"model", "messages", "stream"}
+
+
+def test_a_server_that_knows_no_biases_is_asked_again_with_its_grammar() -> None:
+    def picky(request: Request, connection: socket.socket) -> None:
+        refusal = reply(400, b'{"error":{"message":"logit_bias must be an object"}}')
+        (refusal if "logit_bias" in request.json else completion("yes"))(request, connection)
+
+    pieces, requests = ask(picky, bias=[("A", -0.1), ("B", -3.0)])
+    assert pieces[0] == "yes"
+    assert requests[0].json["logit_bias"] == [["A", -0.1], ["B", -3.0]]
+    assert requests[1].json["grammar"] == 'root ::= "x"'
+    assert len(requests) == 2
 
 
 SERVER_SAYS = '{"error":{"message":"context\\u001b[31m too long"}}'

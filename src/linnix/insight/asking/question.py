@@ -19,15 +19,17 @@ from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any
 
+from linnix.insight.asking import sse
+from linnix.insight.asking.errors import FarEndError
+from linnix.insight.asking.transport import Client, Url, parse_url
 from linnix.insight.render import clean
-from linnix.reasoner import sse
-from linnix.reasoner.errors import FarEndError
-from linnix.reasoner.transport import Client, Url, parse_url
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8090/v1/chat/completions"
 DEFAULT_MODEL = "linnix-3b-distilled"
 COMPLETIONS = "/v1/chat/completions"
 
+#: What might have stood in place of a token: so many are asked for, which is as many as OpenAI's own service tells.
+ALTERNATIVES = 20
 #: An answer in our format is a few hundred characters; one beyond this has left it for good.
 MAX_ANSWER_CHARS = 16_384
 
@@ -42,11 +44,22 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token of the answer, and the natural logarithms of the probabilities of what might have stood in its place."""
+
+    text: str
+    instead: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class End:
-    """The answer is complete. ``model`` is the name the server gives itself; ``timings`` llama.cpp's own figures."""
+    """The answer is complete. ``model`` is the name the server gives itself; ``timings`` llama.cpp's own figures;
+    ``tokens`` are told by servers that know them.
+    """
 
     model: str
     timings: Mapping[str, float]
+    tokens: tuple[Token, ...] = ()
 
 
 Piece = str | End | FarEndError
@@ -72,13 +85,16 @@ class Question:
         grammar: str | None,
         max_tokens: int,
         timeout_s: float,
+        bias: Sequence[tuple[str, float]] = (),
     ) -> None:
+        """``bias``: texts of tokens, and what is added to the logarithms of their probabilities."""
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self.asked = time.monotonic()
         self._messages = list(messages)
         self._grammar = grammar
         self._max_tokens = max_tokens
+        self._bias = tuple(bias)
         self._pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
         self._client: Client | None = None
         self._chars = 0
@@ -97,7 +113,8 @@ class Question:
             return None
 
     def close(self) -> None:
-        """Break the connection off. Pieces that are on their way are forgotten with this object."""
+        """Break the connection off; whoever waits for a piece is told so. Pieces on their way are forgotten."""
+        self._pieces.put(FarEndError("the question was given up"))
         if self._client is not None:
             self._client.interrupt()
 
@@ -119,12 +136,15 @@ class Question:
         )
 
     def _answer(self) -> Iterator[str | End]:
-        client, answer = self._post(self._body(plain=False))
-        if answer.status in (400, 422):  # a server that knows no grammars, or none of our sampling options
-            refusal = _trouble(client, answer)
-            client, answer = self._post(self._body(plain=True))
-            if answer.status in (400, 422):
-                raise refusal
+        refusal: FarEndError | None = None
+        for body in self._bodies():
+            client, answer = self._post(body)
+            if answer.status not in (400, 422):
+                break
+            refusal = refusal or _trouble(client, answer)
+        else:
+            assert refusal is not None  # there is a body at least
+            raise refusal
         if answer.status != 200:
             raise _trouble(client, answer)
         kind = answer.headers.get_content_type()
@@ -135,13 +155,19 @@ class Question:
         else:
             raise _foreign(kind)
 
-    def _body(self, *, plain: bool) -> bytes:
-        body: dict[str, Any] = {"model": self.endpoint.model, "messages": self._messages, "stream": True}
-        if not plain:
-            body |= {"temperature": 0, "max_tokens": self._max_tokens, "cache_prompt": True}
-            if self._grammar is not None:
-                body["grammar"] = self._grammar
-        return json.dumps(body).encode()
+    def _bodies(self) -> Iterator[bytes]:
+        """The request, and what is tried where a server does not know all of it: it may know no grammars, or none of
+        our sampling options.
+        """
+        plain: dict[str, Any] = {"model": self.endpoint.model, "messages": self._messages, "stream": True}
+        usual = plain | {"temperature": 0, "max_tokens": self._max_tokens, "cache_prompt": True}
+        if self._grammar is not None:
+            usual["grammar"] = self._grammar
+        full = usual | {"logprobs": True, "top_logprobs": ALTERNATIVES}
+        if self._bias:
+            full["logit_bias"] = [[text, weight] for text, weight in self._bias]
+        for body in (full, usual, plain):
+            yield json.dumps(body).encode()
 
     def _post(self, body: bytes) -> tuple[Client, HTTPResponse]:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
@@ -156,6 +182,7 @@ class Question:
         model = self.endpoint.model
         timings: dict[str, float] = {}
         finished = False
+        tokens: list[Token] = []
         for data in _until_done(sse.events(client.chunks(answer))):
             if data is None:
                 finished = True
@@ -165,12 +192,13 @@ class Question:
             timings |= _timings(chunk)
             for choice in _choices(chunk):
                 text = _text(choice.get("delta"))
+                tokens += _tokens(choice)
                 if text:
                     yield self._counted(text)
                 finished = finished or isinstance(choice.get("finish_reason"), str)
         if not finished:
             raise FarEndError("the stream ended without its end mark")
-        yield End(model, timings)
+        yield End(model, timings, tuple(tokens))
 
     def _whole(self, body: bytes) -> Iterator[str | End]:
         """A server that does not stream answers in one piece."""
@@ -179,7 +207,7 @@ class Question:
         if not choices:
             raise FarEndError("the answer holds no choices; is this a chat completions endpoint?")
         yield self._counted(_text(choices[0].get("message")))
-        yield End(_name(reply, self.endpoint.model), _timings(reply))
+        yield End(_name(reply, self.endpoint.model), _timings(reply), tuple(_tokens(choices[0])))
 
     def _counted(self, text: str) -> str:
         self._chars += len(text)
@@ -210,13 +238,36 @@ def _parsed(data: str) -> dict[str, Any]:
 
 
 def _choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
-    choices = chunk.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return _dicts(chunk.get("choices"))
 
 
 def _text(message: object) -> str:
     content = message.get("content") if isinstance(message, dict) else None
     return content if isinstance(content, str) else ""
+
+
+def _tokens(choice: dict[str, Any]) -> list[Token]:
+    told = choice.get("logprobs")
+    content = told.get("content") if isinstance(told, dict) else None
+    return [Token(_token(each), _instead(each)) for each in _dicts(content)]
+
+
+def _instead(token: dict[str, Any]) -> dict[str, float]:
+    found = {}
+    for each in _dicts(token.get("top_logprobs")):
+        logprob = each.get("logprob")
+        if isinstance(logprob, int | float):
+            found[_token(each)] = float(logprob)
+    return found
+
+
+def _token(told: dict[str, Any]) -> str:
+    text = told.get("token")
+    return text if isinstance(text, str) else ""
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _name(chunk: dict[str, Any], otherwise: str) -> str:

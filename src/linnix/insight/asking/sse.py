@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from linnix.reasoner.errors import FarEndError
+from linnix.insight.asking.errors import FarEndError
 
 #: More than this without a line end is not an event stream.
 MAX_LINE_BYTES = 4 << 20

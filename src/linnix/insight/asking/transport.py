@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from linnix import __version__
-from linnix.reasoner.errors import Exit, FarEndError, ReasonerError
+from linnix.insight.asking.errors import AddressError, FarEndError
 
 #: A body larger than this is not what we asked for.
 MAX_BODY_BYTES = 32 << 20
@@ -55,17 +55,17 @@ class Url:
 
 
 def parse_url(text: str, option: str) -> Url:
-    """An address as a user writes it, ``http://`` optional. Raises ``ReasonerError`` (usage) naming ``option``."""
+    """An address as a user writes it, ``http://`` optional. Raises ``AddressError`` naming ``option``."""
     written = text.strip()
     try:
         parts = urlsplit(written if "://" in written else f"http://{written}")
         port = parts.port
     except ValueError as error:
-        raise ReasonerError(f"{option}: {text!r} is not an address: {error}", Exit.USAGE) from None
+        raise AddressError(f"{option}: {text!r} is not an address: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not written.isprintable() or " " in written:
-        raise ReasonerError(f"{option}: {text!r} is not an address like http://127.0.0.1:3000", Exit.USAGE)
+        raise AddressError(f"{option}: {text!r} is not an address like http://127.0.0.1:3000")
     if parts.username or parts.password:
-        raise ReasonerError(f"{option}: no user or password in an address; use the token or key option", Exit.USAGE)
+        raise AddressError(f"{option}: no user or password in an address; use the token or key option")
     path = parts.path or "/"
     return Url(
         scheme=parts.scheme,
@@ -96,7 +96,7 @@ class Client:
     ) -> http.client.HTTPResponse:
         """Send one request and return the answer's head. Raises ``FarEndError`` when no answer comes."""
         with translated(self.timeout_s):
-            self._connection.request(method, path, body, {"User-Agent": f"linnix-reasoner/{__version__}", **headers})
+            self._connection.request(method, path, body, {"User-Agent": f"linnix/{__version__}", **headers})
             self._socket = self._connection.sock
             self._answer = self._connection.getresponse()
             return self._answer

@@ -1,0 +1,1 @@
+"""Free prose of a larger model, and what of it may be shown."""
