@@ -30,6 +30,7 @@ from linnix.cognitod.config import Config
 from linnix.cognitod.detect import Alerts, Engine
 from linnix.cognitod.detect.rules import RuleError
 from linnix.cognitod.events import Instrument, Sight
+from linnix.cognitod.explaining import Explaining
 from linnix.cognitod.host import fallback
 from linnix.cognitod.host.homes import NO_CGROUP2, Cluster
 from linnix.cognitod.host.homes import find as find_homes
@@ -38,6 +39,7 @@ from linnix.cognitod.ingest import Ingest
 from linnix.cognitod.kernel import BpfSight, KernelError, probes
 from linnix.cognitod.kernel import open_sight as open_bpf
 from linnix.cognitod.metrics.blame import BlameCollector
+from linnix.cognitod.metrics.explaining import ExplainingCollector
 from linnix.cognitod.metrics.privacy import PrivacyCollector
 from linnix.cognitod.metrics.rules import RulesCollector
 from linnix.cognitod.metrics.sights import SightsCollector
@@ -162,15 +164,23 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
             degraded=degraded,
             homes=homes,
             read_counters=sight.counters,
-            on_alert=(sinks.alert_sink(alerts),),
+            on_alert=(sinks.alert_sink(alerts), lambda alert: explaining.on_alert(alert)),
             on_reading={BlameReading: blame.on_reading, **sights.receivers},
             senses=Sensing(sights, blame, processes, lambda *who: pipeline.home_of(*who)),
             on_known=(instruments.watch(optional.instruments),),
         )
+        inferences = ExplainingCollector()
+        explaining = Explaining(
+            pipeline.facts,
+            config.reasoner,
+            offline=config.runtime.offline,
+            attach=pipeline.judging.explain,
+            on_outcome=inferences.on_outcome,
+        )
         privacy = config.privacy
         redactor = Redactor(privacy.redact_patterns, shown=privacy.allow_patterns, groups=privacy.redact_groups)
         collectors = (SightsCollector(sights, lines, pipeline.place), PrivacyCollector(redactor), RulesCollector(book))
-        registry = metrics.build(pipeline, BlameCollector(blame), *collectors)
+        registry = metrics.build(pipeline, BlameCollector(blame), *collectors, inferences)
         apps = app.build(
             pipeline,
             config,
@@ -180,6 +190,7 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
             seen=sights,
             probes=lines,
             rules=book,
+            explaining=explaining,
         )
         ingest = Ingest(
             sight,
@@ -208,9 +219,13 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
         gc.freeze()  # what start-up made stays: later collections need not look at it
         _tidy(loop, processes, SETTLED_S)
 
-        following = asyncio.create_task(rulebook.follow(book, pipeline.use_rules, hangup))
+        tasks = [
+            asyncio.create_task(rulebook.follow(book, pipeline.use_rules, hangup)),
+            asyncio.create_task(explaining.run()),
+        ]
         code = await over
-        following.cancel()
+        for task in tasks:
+            task.cancel()
 
         if not ingest.stop():
             log.error("the ingest thread did not end in time")

@@ -15,6 +15,7 @@ from linnix.cognitod.detect.causes import Cause
 from linnix.cognitod.detect.rules import Rule
 from linnix.cognitod.model import Alert, Finding, Home
 from linnix.cognitod.senses import Identity
+from linnix.insight.answer import Insight
 from linnix.insight.facts import Facts
 
 #: The facts of one sample, with these among their processes.
@@ -103,7 +104,7 @@ class Judging:
         """Keep an alert, or its end; the same, with where its culprit lives."""
         before = self._alerts.get(alert.id)
         if before is not None:
-            alert = replace(alert, home=before.home)
+            alert = replace(alert, home=before.home, explanation=before.explanation)
         else:
             self.alerts_total += 1
             if alert.finding.pid is not None and alert.finding.start_ns is not None:
@@ -111,6 +112,12 @@ class Judging:
         self._alerts[alert.id] = alert
         _drop_oldest(self._alerts, MAX_ALERTS)
         return alert
+
+    def explain(self, alert_id: str, explanation: Insight) -> None:
+        """Keep an explanation with its alert, if that is still remembered."""
+        alert = self._alerts.get(alert_id)
+        if alert is not None:
+            self._alerts[alert_id] = replace(alert, explanation=explanation)
 
     def _known(self, findings: Sequence[Finding], known: Facts | None, tell: Tell | None) -> Facts | None:
         """Facts that name every culprit, gathered again only where those of the sample do not: that costs more than

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from linnix.cognitod.books import Books
 from linnix.cognitod.events import COMM_LEN, Array
 from linnix.cognitod.totals import Totals
+from linnix.insight.answer import Insight
 
 Rows = NDArray[np.void]
 
@@ -396,3 +397,4 @@ class Alert:
     home: Home = Home()  # of the culprit, when it was found
     state: str = "firing"  # then resolved
     resolved_at: float | None = None  # unix seconds
+    explanation: Insight | None = None  # None until there is one

@@ -18,6 +18,7 @@ from linnix.cognitod.api.errors import Json, bad_request
 from linnix.cognitod.api.rows import container, k8s
 from linnix.cognitod.hub import Filter, Subscription
 from linnix.cognitod.model import Alert
+from linnix.insight.answer import Insight
 from linnix.insight.classes import SEVERITIES
 
 #: How an alert's states are told on the stream. The original's clients listen for ``alert``: they hear of each once.
@@ -55,7 +56,12 @@ def _common(alert: Alert) -> dict[str, Any]:
         "runbook": finding.runbook,
         "state": alert.state,
         "resolved_at": None if alert.resolved_at is None else int(alert.resolved_at),
+        "explanation": _explanation(alert.explanation),
     }
+
+
+def _explanation(insight: Insight | None) -> wire.Explanation | None:
+    return insight and wire.Explanation(insight.text, insight.source, insight.model, insight.verified)
 
 
 def wants_json(accept: str) -> bool:

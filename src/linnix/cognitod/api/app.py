@@ -40,6 +40,7 @@ from linnix.cognitod.api.errors import HANDLERS, HEADERS, Json
 from linnix.cognitod.api.requests import CountRequests, Requests
 from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.config import Config
+from linnix.cognitod.explaining import Explaining
 from linnix.cognitod.kernel.probes import Table
 from linnix.cognitod.pipeline import Pipeline
 from linnix.cognitod.rulebook import Rulebook
@@ -85,7 +86,7 @@ PAGES = (
     Page("/attribution", attribution.attribution, "which pods, or units, stalled this one; ?pod= &namespace="),
     Page("/findings", findings.findings, "what is wrong, the most likely cause first"),
     Page("/facts", insights.get_facts, "what every explanation is made from"),
-    Page("/insights", insights.insights, "the rules' explanation of now"),
+    Page("/insights", insights.insights, "the explanation of now, kept for 15 s at least"),
     Page("/probes", sights.probes, "what looks at this host, whether it does, and what it costs"),
     Page("/latency", sights.latency, "waits for a CPU and block requests, by cgroup; ?top="),
     Page("/oom", sights.oom, "who was killed for want of memory"),
@@ -117,6 +118,7 @@ def build(
     seen: Sights | None = None,
     probes: Table | None = None,
     rules: Rulebook | None = None,
+    explaining: Explaining | None = None,
 ) -> Apps:
     """Both applications. ``registry`` is ``metrics.build(pipeline)``; set ``closing`` at the first sign of shutdown:
     streams then end by themselves within a moment.
@@ -132,6 +134,7 @@ def build(
         seen or Sights(),
         probes or Table(),
         rules=rules,
+        explaining=explaining,
     )
     api = [
         Middleware(CountRequests, requests=requests, listener="api"),

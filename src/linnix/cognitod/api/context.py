@@ -16,6 +16,7 @@ from linnix.cognitod.api.errors import RequestError
 from linnix.cognitod.api.sharing import Sharing
 from linnix.cognitod.blame.books import Blame
 from linnix.cognitod.config import Config
+from linnix.cognitod.explaining import Explaining
 from linnix.cognitod.kernel.probes import Table
 from linnix.cognitod.model import Snapshot
 from linnix.cognitod.pipeline import Pipeline
@@ -38,6 +39,7 @@ class Context:
     probes: Table = field(default_factory=Table)
     sharing: Sharing = field(default_factory=Sharing)
     rules: Rulebook | None = None  # None where rules come from no files
+    explaining: Explaining | None = None  # None: by rules only
 
     @property
     def bpf(self) -> bool:

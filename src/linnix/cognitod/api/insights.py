@@ -1,7 +1,7 @@
-"""What explains: ``/facts``, and ``/insights`` made from them by rules.
+"""What explains: ``/facts``, and ``/insights`` made from them.
 
-Owns the shape that the original's clients read. Refuses to call a model: a GET answers at once, and
-``linnix-reasoner`` is what asks one. Invariant: ``/insights`` says nothing that ``/facts`` of the same moment does not.
+Owns the shape that the original's clients read. Refuses to call a model: a GET answers at once, with what
+``explaining`` has. Invariant: ``/insights`` says nothing that ``/facts`` of its moment (``explained_at``) does not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from linnix.cognitod.api import wire
 from linnix.cognitod.api.context import context
 from linnix.cognitod.api.errors import Json
 from linnix.insight import facts, rules_text
+from linnix.insight.answer import Insight
 
 TOP = 5
 #: the original's own two rules, in percent
@@ -26,8 +27,10 @@ async def get_facts(request: Request) -> Response:
 
 
 async def insights(request: Request) -> Response:
-    """The rules' explanation of now."""
-    return Json(explain(_facts(request)))
+    """What there is to say now: the model's words where they are there, else the rules'."""
+    known, explaining = _facts(request), context(request).explaining
+    insight, at = explaining.now() if explaining is not None else (rules_text.explain(known), known.timestamp)
+    return Json(told(known, insight, at))
 
 
 def _facts(request: Request) -> facts.Facts:
@@ -36,9 +39,8 @@ def _facts(request: Request) -> facts.Facts:
     return here.pipeline.facts()
 
 
-def explain(known: facts.Facts) -> wire.Insights:
-    """The rules' text in the original's shape: its figures are strings."""
-    insight = rules_text.explain(known)
+def told(known: facts.Facts, insight: Insight, explained_at: float) -> wire.Insights:
+    """An explanation in the original's shape: its figures are strings."""
     by_cpu = sorted(known.processes, key=lambda process: process.cpu_pct, reverse=True)[:TOP]
     by_mem = sorted(known.processes, key=lambda process: process.mem_pct, reverse=True)[:TOP]
     one, five, fifteen = known.host.load_avg
@@ -55,6 +57,11 @@ def explain(known: facts.Facts) -> wire.Insights:
         timestamp=int(known.timestamp),
         source=insight.source,
         class_=insight.cls,
+        severity=insight.severity,
+        model=insight.model,
+        verified=insight.verified,
+        confidence=insight.confidence,
+        explained_at=int(explained_at),
     )
 
 

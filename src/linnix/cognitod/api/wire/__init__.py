@@ -49,6 +49,7 @@ from linnix.cognitod.api.wire.daemon import (
 from linnix.cognitod.api.wire.findings import Evidence, Finding, Party
 from linnix.cognitod.api.wire.host import (
     Alert,
+    Explanation,
     InsightAlert,
     InsightCpu,
     InsightMemory,
@@ -112,6 +113,7 @@ __all__ = [
     "Drops",
     "Event",
     "Evidence",
+    "Explanation",
     "Filesystem",
     "Filesystems",
     "Finding",

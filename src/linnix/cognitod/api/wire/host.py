@@ -55,6 +55,15 @@ class SystemMetrics(msgspec.Struct):
     timestamp: int
 
 
+class Explanation(msgspec.Struct):
+    """A checked explanation, short: whose it is, and what it says."""
+
+    text: str
+    source: str  # model or rules
+    model: str | None
+    verified: bool
+
+
 class Alert(msgspec.Struct, kw_only=True):
     """An alert as ``/alerts`` says it. Severity is capitalised here and lower-case in ``/timeline``."""
 
@@ -77,6 +86,7 @@ class Alert(msgspec.Struct, kw_only=True):
     runbook: str | None
     state: str  # firing, then resolved
     resolved_at: int | None
+    explanation: Explanation | None  # of one graver than medium, once there is one
 
 
 class TimelineEntry(msgspec.Struct, kw_only=True):
@@ -101,6 +111,7 @@ class TimelineEntry(msgspec.Struct, kw_only=True):
     runbook: str | None
     state: str  # firing, then resolved
     resolved_at: int | None
+    explanation: Explanation | None  # of one graver than medium, once there is one
 
 
 class InsightMetrics(msgspec.Struct):
@@ -146,3 +157,8 @@ class Insights(msgspec.Struct, kw_only=True):
     timestamp: int
     source: str
     class_: str = msgspec.field(name="class")
+    severity: str
+    model: str | None
+    verified: bool
+    confidence: float | None
+    explained_at: int
