@@ -19,7 +19,7 @@ done
 if [ ${#names[@]} -eq 0 ]; then
   # What the host's own plane costs first, on a machine that is still cool; the model last.
   names=(daemon idle overhead api streams snapshot blame detectors baseline)
-  [ ${#quick[@]} -gt 0 ] || names+=(model_server reasoner)
+  [ ${#quick[@]} -gt 0 ] || names+=(model_server reasoner explanations)
 fi
 
 results=$(mktemp -d) our_policy=

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from linnix import __version__
-from linnix.cli import blame, doctor, faultlab, findings, model, rules, run, up
+from linnix.cli import blame, doctor, evaluate, faultlab, findings, model, rules, run, up
 from linnix.cli._errors import CommandError, ExitCode
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.command("blame")(blame.blame)
 app.command("findings")(findings.findings)
+app.command("eval")(evaluate.evaluate)
 app.add_typer(model.app, name="model")
 app.add_typer(rules.app, name="rules")
 app.add_typer(faultlab.app, name="faultlab")

@@ -1,0 +1,133 @@
+"""Who explains: the rules alone, or a model at an endpoint, constrained or free.
+
+Owns the asking and what is kept of it. Refuses judgement. Invariant: a prediction holds the raw answers, so that every
+figure can be computed again from it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from linnix.evaluation.cases import Case
+from linnix.insight import evidence, judge, rules_text
+from linnix.insight.answer import Insight
+from linnix.insight.asking.engines import FREE
+from linnix.insight.asking.question import Endpoint
+from linnix.insight.asking.session import Session
+
+
+class Prediction(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What one system said of one case, and what that took. ``digest``: of what it was asked. ``process``: [pid,
+    start_ns].
+    """
+
+    case: str
+    digest: str
+    system: str
+    source: str
+    cls: str
+    severity: str
+    process: tuple[int, int] | None = None
+    comm: str = ""
+    text: str = ""
+    choices: int = 1
+    chose: int = 0  # the place of its cause among those offered
+    confidence: float | None = None
+    cited: tuple[str, ...] = ()
+    citable: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    rejections: tuple[str, ...] = ()
+    failure: str | None = None
+    first_s: float | None = None
+    sentence_s: float | None = None
+    answer_s: float | None = None
+    total_s: float = 0.0
+    prompt_tokens: float = 0.0
+    cached_tokens: float = 0.0
+    answer_tokens: float = 0.0
+    tokens_per_s: float | None = None
+
+
+class System(Protocol):
+    """Something that explains."""
+
+    name: str
+
+    def explain(self, case: Case) -> Prediction:
+        """Explain one case."""
+        ...
+
+
+@dataclass
+class Rules:
+    """No model at all."""
+
+    name: str = "rules"
+
+    def explain(self, case: Case) -> Prediction:
+        """The rules' text."""
+        began = time.monotonic()
+        insight = rules_text.explain(case.facts)
+        return _prediction(self.name, case, insight, time.monotonic() - began)
+
+
+@dataclass
+class Asked:
+    """A model. ``free``: without a grammar, and only once, as a server that knows none is asked."""
+
+    name: str
+    endpoint: Endpoint
+    timeout_s: float = 30.0
+    grammar: str | None = None
+    free: bool = False
+
+    def explain(self, case: Case) -> Prediction:
+        """Ask it."""
+        began = time.monotonic()
+        grammar, attempts = (FREE, 1) if self.free else (self.grammar, 2)
+        session = Session(case.facts, self.endpoint, timeout_s=self.timeout_s, grammar=grammar, attempts=attempts)
+        outcome = session.run()
+        found = _prediction(self.name, case, outcome.insight, time.monotonic() - began)
+        timings = outcome.timings
+        return msgspec.structs.replace(
+            found,
+            answers=tuple(outcome.answers),
+            rejections=tuple(each.kind for each in outcome.rejections),
+            failure=outcome.failure,
+            first_s=outcome.first_s,
+            sentence_s=outcome.sentence_s,
+            answer_s=outcome.answer_s,
+            prompt_tokens=timings.get("prompt_n", 0.0),
+            cached_tokens=timings.get("cache_n", 0.0),
+            answer_tokens=timings.get("predicted_n", 0.0),
+            tokens_per_s=timings.get("predicted_per_second"),
+        )
+
+
+def _prediction(name: str, case: Case, insight: Insight, seconds: float) -> Prediction:
+    scopes = judge.candidates(case.facts)
+    who = insight.primary_process
+    process = next((p for p in case.facts.processes if who is not None and p.id == who.id), None)
+    wanted = insight.cls, who.id if who else None
+    causes = [(scope.cls, scope.process.id if scope.process else None) for scope in scopes]
+    return Prediction(
+        case=case.id,
+        digest=case.digest,
+        system=name,
+        source=insight.source,
+        cls=insight.cls,
+        severity=insight.severity,
+        process=(process.pid, process.start_ns) if process else None,
+        comm=process.comm if process else "",
+        text=insight.text,
+        choices=len(scopes),
+        chose=causes.index(wanted) if wanted in causes else 0,
+        confidence=insight.confidence,
+        cited=tuple(each.ref for each in insight.evidence if each.cited),
+        citable=tuple(item.ref for item in evidence.listed(case.facts, scopes)),
+        total_s=seconds,
+    )
