@@ -16,7 +16,7 @@ import msgspec
 
 from linnix.faultlab import proc
 from linnix.faultlab.dataset import Run
-from linnix.faultlab.grade import Judge
+from linnix.faultlab.ticks import Judge
 from linnix.insight.facts import Facts
 
 Key = tuple[int, int]  # pid, start in ticks: a start that the daemon never told is known as /proc rounds it down

@@ -61,7 +61,9 @@ def _common(alert: Alert) -> dict[str, Any]:
 
 
 def _explanation(insight: Insight | None) -> wire.Explanation | None:
-    return insight and wire.Explanation(insight.text, insight.source, insight.model, insight.verified)
+    if insight is None:
+        return None
+    return wire.Explanation(insight.text, insight.source, insight.model, insight.verified)
 
 
 def wants_json(accept: str) -> bool:
