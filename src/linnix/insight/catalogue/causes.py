@@ -61,6 +61,14 @@ _add("fills", "cpu_saturation",
      "{P} fills the cores: it wants {F.wanted_of_all_cores_pct} of them all.",
      "One process fills the cores: {P} wants {F.wanted_of_all_cores_pct} of them all.",
      when=both(alarming, lambda s: not evidence("processes", 2)(s)))  # fmt: skip
+_add("pack_takes", "cpu_saturation",
+     "{P} and its like take up the cores: {F.processes} processes use {F.used_of_all_cores_pct} of them all.",
+     "The cores are taken up by {P} and its like, {F.processes} processes that use {F.used_of_all_cores_pct} of all.",
+     when=both(alarming, evidence("processes", 2)))  # fmt: skip
+_add("takes", "cpu_saturation",
+     "{P} takes up the cores: it uses {F.used_of_all_cores_pct} of them all.",
+     "One process takes up the cores: {P} uses {F.used_of_all_cores_pct} of them all.",
+     when=both(alarming, lambda s: not evidence("processes", 2)(s)))  # fmt: skip
 _add("leads", "cpu_saturation",
      "{P} is the busiest process of a host that is {S.cpu_pct} busy: it uses {P.cpu_pct} of one core.",
      when=both(is_busiest, lambda s: s.facts.host.cpu_pct >= 70))  # fmt: skip
