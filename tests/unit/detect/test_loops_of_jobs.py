@@ -68,6 +68,17 @@ def test_a_configure_script_runs_many_different_programs() -> None:
     assert w.found == set()
 
 
+def test_steps_of_a_few_programs_with_pauses_between_them_are_no_loop() -> None:
+    w = World(RULES)
+    shell = w.process(300, "configure")
+    for _ in range(6):
+        for comm in ("gcc", "expr", "sed"):
+            w.run(shell, 60, lived_ms=4, comm=comm)
+        w.step()
+        w.step(times=4)
+    assert w.found == set()
+
+
 def fail(w: World, parent: dict[str, object], comm: str, argv: str, code: int = 1, signal: int = 0) -> None:
     """The parent runs a program, which ends at once with that status."""
     (child,) = w.fork(parent)

@@ -18,9 +18,12 @@ from linnix.cognitod.detect.view import NS, Hit, View, Who
 SHORT_JOB_US = 1_000_000
 #: The names that make up so much of a loop's programs are counted.
 _MOST = 0.8
-#: In the latest part of the window, as long as this, it goes on at half the pace.
-_LATEST_S = 2.0
+#: It goes on at half the pace in every second of the window but one. What comes in bursts, as the checks of a configure
+#: script do between two pauses, is work in steps.
 _PACE = 0.5
+_SPARED = 1
+#: Also in the latest part of the window, as long as this.
+_LATEST_S = 2.0
 _FAR = 8
 
 
@@ -46,6 +49,8 @@ class JobLoops:
         below = np.array(tree.totals(own.astype(np.float64)))
         begin_ns = view.now_ns - round(self._params.duration * NS)
         latest = jobs["ts_ns"] > view.now_ns - round(_LATEST_S * NS)
+        seconds = np.clip((view.now_ns - jobs["ts_ns"].astype(np.int64)) // NS, 0, None)
+        wanted = max(int(self._params.duration) - _SPARED, 1)
         enough = tree.eligible() & (own >= self._needed) & (tree.rows["first_ns"] <= begin_ns)
         hits = []
         for at in np.flatnonzero(enough).tolist():
@@ -53,6 +58,8 @@ class JobLoops:
             share_pct = 100 * own[at] / max(below[at], 1)
             programs = _names(jobs["comm"][theirs])
             goes_on = np.count_nonzero(theirs & latest) >= self._params.threshold * _LATEST_S * _PACE
+            in_each = np.bincount(seconds[theirs])
+            goes_on &= np.count_nonzero(in_each >= self._params.threshold * _PACE) >= wanted
             if goes_on and share_pct >= self._params.share_pct and programs <= self._params.programs:
                 median_ms = float(np.median(jobs["lifetime_us"][theirs])) / 1000
                 hits.append(self._hit(tree.rows[at], int(own[at]), window_s, programs, share_pct, median_ms))
