@@ -262,8 +262,9 @@ def test_who_filled_it_is_named_though_another_writes_last_or_more_for_a_moment(
     w = Seconds(RULES)
     logger = w.runs(300, "logger", write_bytes_per_s=20.0 * MB)
     other = w.runs(301, "postgres", write_bytes_per_s=1.0 * MB)
-    w.filesystems = [disk(90.0, 400, 20.0, ("P1", "P2"))]
-    w.seconds(10)
+    for left_mib in range(220, 20, -20):
+        w.filesystems = [disk(90.0, left_mib, 20.0, ("P1", "P2"))]
+        w.seconds(1)
     w.tell(other, write_bytes_per_s=90.0 * MB)
     w.seconds(1)
     w.tell(other, write_bytes_per_s=2.0 * MB)
@@ -273,6 +274,20 @@ def test_who_filled_it_is_named_though_another_writes_last_or_more_for_a_moment(
     w.filesystems = [disk(100.0, 0, writers=("P2",))]
     w.seconds(10)
     assert w.alarms == {("full_soon", "high", 300)}
+
+
+def test_who_writes_ten_times_what_it_gains_writes_elsewhere() -> None:
+    w = Seconds(RULES)
+    logger = w.runs(300, "logger", write_bytes_per_s=1.1 * MB)
+    w.runs(301, "hrsync", write_bytes_per_s=30.0 * MB)
+    for left_mib in range(20, 10, -1):
+        w.filesystems = [disk(93.0, left_mib, 1.1, ("P2", "P1"))]
+        w.seconds(1)
+    assert w.alarms == {("full_soon", "high", 300)}
+
+    w.gone(logger)
+    w.seconds(10)
+    assert [finding.pid for finding in w.last] == [None]
 
 
 def test_who_writes_while_inodes_run_out_fills_it_too() -> None:

@@ -1,15 +1,18 @@
 """``disk_full``: a file system is at its end, or soon will be.
 
-Owns who fills it: whoever wrote most while it filled, and is remembered once there is nothing left to write to. Refuses
-fullness that nobody adds to: that is of the host, and no emergency. Invariant: who writes to another file system is not
-named for one that does not fill.
+Owns who fills it: whoever wrote about as much as it gained while it filled, and is remembered once there is nothing
+left to write to. Refuses fullness that nobody adds to: that is of the host, and no emergency. Invariant: who writes to
+another file system is not named for one that does not fill.
 
 How fast it fills is told of the last ten seconds or more, and so it still fills for a while when it is full and who
 filled it has given up. What counts is therefore not who writes now, but what was written since it began, the last half
-minute most.
+minute most. Whoever wrote ten times what the file system gained wrote elsewhere, or over what it had written.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
 
 from linnix.cognitod.detect.past import Identity, writes
 from linnix.cognitod.detect.signs import DiskFull
@@ -28,6 +31,18 @@ _HALF_PCT = 50.0
 _HALF_LIFE_S = 30.0
 
 
+@dataclass(slots=True)
+class _Filling:
+    """What a file system gained, and what each of those who live wrote meanwhile, in bytes; old ones count less."""
+
+    available: int
+    inodes_pct: float
+    gained: float = 0.0
+    more_files: bool = False
+    wrote: dict[Identity, float] = field(default_factory=dict)
+    filler: Identity | None = None
+
+
 class Full:
     """The detector ``disk_full``."""
 
@@ -35,20 +50,18 @@ class Full:
 
     def __init__(self, params: DiskFull) -> None:
         self._params = params
-        self._wrote: dict[str, dict[Identity, float]] = {}  # while it filled, by mount
-        self._inodes: dict[str, float] = {}
+        self._filling: dict[str, _Filling] = {}  # by mount
         self._ts_ns = -1
 
     def observe(self, view: View) -> list[Hit]:
-        """A hit for each file system that is nearly full or filling, and who wrote most while it filled."""
+        """A hit for each file system that is nearly full or filling, and who wrote what it gained."""
         known = view.known
         if known is None:
             return []
         hits = []
         passed_s = (known.ts_ns - self._ts_ns) / NS if self._ts_ns >= 0 else 1.0
         self._ts_ns = known.ts_ns
-        self._wrote = {each.mount: self._written(each, known, passed_s) for each in known.filesystems}
-        self._inodes = {each.mount: each.inodes_used_pct or 0.0 for each in known.filesystems}
+        self._filling = {each.mount: self._written(each, known, passed_s) for each in known.filesystems}
         for filesystem in known.filesystems:
             filling = filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S
             left_s = filesystem.available_bytes / filesystem.fill_bytes_per_s if filling else None
@@ -70,27 +83,35 @@ class Full:
             return False
         return filesystem.used_pct >= (_HALF_PCT if left_s <= _SOON_S else self._params.filling_from_pct)
 
-    def _written(self, filesystem: Filesystem, known: Facts, passed_s: float) -> dict[Identity, float]:
-        """What each of those who live has written while it filled. Who writes while it does not fill writes elsewhere:
-        facts tell the same writers of every file system.
+    def _written(self, filesystem: Filesystem, known: Facts, passed_s: float) -> _Filling:
+        """What it was, with the last moment. Who writes while it does not fill writes elsewhere: facts tell the same
+        writers of every file system.
         """
+        filling = self._filling.get(filesystem.mount)
+        available, inodes_pct = filesystem.available_bytes, filesystem.inodes_used_pct or 0.0
+        gained = filesystem.fill_bytes_per_s * passed_s if filling is None else max(filling.available - available, 0)
+        filling = filling or _Filling(available, inodes_pct)
         named = can_be_named(known)
         living = {(process.pid, process.start_ns) for process in named.values()}
-        wrote = {who: sum_ for who, sum_ in self._wrote.get(filesystem.mount, {}).items() if who in living}
-        more_files = (filesystem.inodes_used_pct or 0.0) > self._inodes.get(filesystem.mount, 100.0)
-        if filesystem.fill_bytes_per_s < _FILLS_BYTES_PER_S and not more_files:
-            return wrote
-        kept = 0.5 ** (passed_s / _HALF_LIFE_S)
-        wrote = {who: kept * sum_ for who, sum_ in wrote.items()}
-        for process in [named[each] for each in filesystem.writers if each in named]:
-            who = process.pid, process.start_ns
-            wrote[who] = wrote.get(who, 0.0) + writes(process) * passed_s
-        return wrote
+        if filling.filler is not None and filling.filler not in living:
+            filling = _Filling(filling.available, filling.inodes_pct)  # whoever fills it from now on is another
+        more_files = inodes_pct > filling.inodes_pct
+        filling.available, filling.inodes_pct = available, inodes_pct
+        filling.wrote = {who: sum_ for who, sum_ in filling.wrote.items() if who in living}
+        if filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S or more_files:
+            kept = 0.5 ** (passed_s / _HALF_LIFE_S)
+            filling.gained = kept * filling.gained + gained
+            filling.more_files |= more_files
+            filling.wrote = {who: kept * sum_ for who, sum_ in filling.wrote.items()}
+            for process in [named[each] for each in filesystem.writers if each in named]:
+                who = process.pid, process.start_ns
+                filling.wrote[who] = filling.wrote.get(who, 0.0) + writes(process) * passed_s
+            filling.filler = _filler(filling)
+        return filling
 
     def _who(self, filesystem: Filesystem, known: Facts) -> Who | None:
-        wrote = self._wrote[filesystem.mount]
-        most = max(wrote, key=lambda who: (wrote[who], who), default=None)
-        return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == most), None)
+        filler = self._filling[filesystem.mount].filler
+        return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == filler), None)
 
     def _hit(self, filesystem: Filesystem, who: Who | None, left_s: float | None) -> Hit:
         evidence = {
@@ -110,3 +131,11 @@ class Full:
         # One that has been full for long, and that nobody fills, is nobody's emergency.
         at_most = "low" if who is None and left_s is None else "high"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most=at_most)
+
+
+def _filler(filling: _Filling) -> Identity | None:
+    """Whose writes are nearest to what was gained, by their ratio; of files without bytes, who wrote most."""
+    wrote = {who: bytes_ for who, bytes_ in filling.wrote.items() if bytes_ > 0}
+    if filling.gained > 0:
+        return min(wrote, key=lambda who: (abs(math.log(wrote[who] / filling.gained)), who), default=None)
+    return max(wrote, key=lambda who: (wrote[who], who), default=None) if filling.more_files else None
