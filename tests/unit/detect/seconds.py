@@ -44,6 +44,7 @@ class Seconds(World):
     blame: list[wire.Blame] = field(default_factory=list)
     filesystems: list[wire.Filesystem] = field(default_factory=list)
     kills: list[wire.OomKill] = field(default_factory=list)
+    jobs: list[wire.Job] = field(default_factory=list)
     told: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     alarms: set[tuple[str, str, int | None]] = field(default_factory=set)
     remarks: set[tuple[str, int | None]] = field(default_factory=set)
@@ -136,6 +137,7 @@ class Seconds(World):
             blame=tuple(self.blame),
             filesystems=tuple(self.filesystems),
             oom_kills=tuple(self.kills),
+            jobs=tuple(self.jobs),
         )
 
     def _process(self, number: int, key: tuple[int, int]) -> wire.Process:

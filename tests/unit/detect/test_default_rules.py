@@ -74,8 +74,9 @@ def test_a_loop_around_a_command_is_medium_after_five_seconds() -> None:
         w.run(loop, 100, lived_ms=2)
         w.step()
         if n == 4:
-            assert w.found == {("short_job_flood", "short_job_flood", 800)}
-    assert w.found == {("short_job_flood", "short_job_flood", 800)}
+            assert severities(w) == {("short_jobs", "info"), ("short_job_flood", "medium")}
+    assert {pid for _, _, pid in w.found} == {800}
+    assert severities(w) == {("short_jobs", "info"), ("short_job_flood", "medium")}
 
 
 def test_an_idle_host_raises_nothing() -> None:

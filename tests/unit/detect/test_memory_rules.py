@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seconds import MIB, Seconds
 
-from linnix.insight.facts import OomKill
+from linnix.insight.facts import Job, OomKill
 
 RULES = """
 - {name: risk, detector: oom_risk, threshold_pct: 8, duration: 3, severity: high}
@@ -116,6 +116,42 @@ def test_who_starts_the_victim_again_is_named_and_not_what_is_killed_next() -> N
     w.seconds(1)
     w.gone(child)
     w.seconds(1)
+    assert w.alarms == {("kill", "high", 300)}
+
+
+def test_a_limit_that_is_full_within_a_minute_is_told_and_one_that_was_filled_at_once_is_not() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "batch", group="/pod")
+    w.seconds(
+        14,
+        rss_anon_bytes=lambda s: (480 + 2 * s) * MIB,
+        cgroup_memory_pct=lambda s: 80 + 100 * 2 * s / 600,
+    )
+    (finding,) = w.last
+    assert (finding.pid, finding.severity) == (300, "medium")
+    assert finding.evidence == {
+        "cgroup_memory_pct": 80 + 100 * 26 / 600,
+        "threshold": 90.0,
+        "exhausted_in_s": 47.0,
+        "held_bytes": 506.0 * MIB,
+        "grows_bytes_per_s": 2.0 * MIB,
+    }
+
+    w = Seconds(RULES)
+    w.runs(300, "store", group="/pod")
+    w.seconds(10, rss_anon_bytes=lambda s: (10 + 50 * s) * MIB, cgroup_memory_pct=lambda s: 8.5 * (s + 1))
+    w.seconds(20, rss_anon_bytes=lambda _: 510 * MIB, cgroup_memory_pct=lambda _: 85.0)
+    assert w.alarms == set()
+
+
+def test_a_kill_of_what_somebody_s_child_started_is_of_whose_job_it_was() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "build", group="/ci")
+    w.kills.append(OomKill(id="K1", pid=250, comm="cc1", age_s=0.5, rss_bytes=20 * MIB, limit="cgroup"))
+    w.jobs = [Job(id="J1", parent="P1", below=True, comm="cc1", ended=1, failed=1, code=-9)]
+    w.seconds(1)
+    w.jobs = []
+    w.seconds(5)
     assert w.alarms == {("kill", "high", 300)}
 
 

@@ -23,6 +23,13 @@ GROWTH_S = 10.0
 _GROWS_BYTES_PER_S = MIB
 _LASTS_S = 60.0
 _LARGE = 0.5
+#: A limit of which so much is used is near where the rest lasts no longer than that, at the pace of the last ten
+#: seconds and at that of the last three: what has loaded itself stands still by then.
+_NEARLY_PCT = 80.0
+_LATELY_S = 3.0
+#: A job is of a kill if it ended so long ago at most.
+_JUST_S = 3.0
+_SIGKILL = 9
 #: Of measured waits for memory this much is enough to tell by them who causes it.
 _MEASURED_MS = 500.0
 
@@ -61,10 +68,11 @@ class Risk:
             short["host"] = host
         of_group: dict[str, list[Process]] = {}
         for process in _candidates(known):
-            if process.cgroup is not None and (process.cgroup_memory_pct or 0.0) >= self._params.cgroup_pct:
+            if process.cgroup is not None and (process.cgroup_memory_pct or 0.0) >= _NEARLY_PCT:
                 of_group.setdefault(process.cgroup, []).append(process)
         for cgroup, processes in of_group.items():
-            short[cgroup] = self._group(processes, view.past)
+            if (hit := self._group(processes, view.past)) is not None:
+                short[cgroup] = hit
         held = self._held.update(short, view.now_ns)
         return [replace(hit, since_ns=held[key]) for key, hit in short.items() if key in held]
 
@@ -83,12 +91,18 @@ class Risk:
             message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence)
 
-    def _group(self, processes: list[Process], past: Past) -> Hit:
+    def _group(self, processes: list[Process], past: Past) -> Hit | None:
         used_pct = max(process.cgroup_memory_pct or 0.0 for process in processes)
+        left_bytes = sum(map(holds, processes)) * (100 / max(used_pct, 1.0) - 1)
+        pace = sum(max(_pace(past, process), 0.0) for process in processes)
         evidence = {"cgroup_memory_pct": used_pct, "threshold": self._params.cgroup_pct}
-        held = sum(map(holds, processes))
-        who = self._who(processes, past, held * (100 / max(used_pct, 1.0) - 1), evidence)
         message = f"{used_pct:.0f} % of the memory that its cgroup may use is in use"
+        if left_bytes <= _LASTS_S * pace:
+            evidence["exhausted_in_s"] = float(round(left_bytes / pace)) if pace else 0.0
+            message += f", and all of it in {evidence['exhausted_in_s']:.0f} s at its pace"
+        elif used_pct < self._params.cgroup_pct:
+            return None
+        who = self._who(processes, past, left_bytes, evidence)
         if who is not None:
             message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most="medium")
@@ -112,12 +126,17 @@ class Risk:
         return Who.named(process)
 
 
-def _growth(past: Past, process: Process) -> float:
+def _growth(past: Past, process: Process, seconds: float = GROWTH_S) -> float:
     """Bytes a second, over the last seconds; 0 where that is not known."""
-    moments = past.last(process, GROWTH_S)
+    moments = past.last(process, seconds)
     if not moments or moments[-1].ts_ns <= moments[0].ts_ns:
         return 0.0
     return (holds(process) - holds(moments[0].process)) * NS / (moments[-1].ts_ns - moments[0].ts_ns)
+
+
+def _pace(past: Past, process: Process) -> float:
+    """Bytes a second that it grows by, and has not stopped growing by."""
+    return min(_growth(past, process), _growth(past, process, _LATELY_S))
 
 
 def _accused(kill: OomKilled, named: Mapping[str, Process]) -> tuple[str | None, ...]:
@@ -138,6 +157,7 @@ class Kill:
 
     def __init__(self, params: OomKill) -> None:
         self._params = params
+        self._ran_by: dict[int, Identity] = {}  # by the pid of who was killed, whose job it was
 
     def observe(self, view: View) -> list[Hit]:
         """One hit for each process that is behind the latest kills, or one without a process."""
@@ -145,12 +165,16 @@ class Kill:
         if known is None:
             return []
         named = {process.id: process for process in known.processes}
+        self._remember(known, named)
         recent = [kill for kill in known.oom_kills if kill.age_s <= self._params.window_seconds]
         if len(recent) < self._params.threshold:
             return []
         behind_it: dict[str | None, list[OomKilled]] = {}
         for kill in recent:
-            ids = [each for each in _accused(kill, named) if each in named]
+            grower, parent, victim = _accused(kill, named)
+            runner = self._ran_by.get(kill.pid)
+            ran_by = next((each.id for each in known.processes if (each.pid, each.start_ns) == runner), None)
+            ids = [each for each in (grower, parent, ran_by, victim) if each in named]
             who = next((each for each in ids if named[each].pid > 1 and named[each].state not in _DEAD), None)
             behind_it.setdefault(who, []).append(kill)
         hits = []
@@ -177,6 +201,16 @@ class Kill:
                 Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=since_ns, evidence=evidence)
             )
         return hits
+
+    def _remember(self, known: Facts, named: Mapping[str, Process]) -> None:
+        """Whose job it was that was killed: of a compiler the build's, and not the driver's that died with it."""
+        killed = {kill.pid: kill for kill in known.oom_kills if kill.age_s <= self._params.window_seconds}
+        for kill in killed.values():
+            if kill.pid not in self._ran_by and kill.age_s <= _JUST_S:
+                jobs = [job for job in known.jobs if job.comm == kill.comm and job.code == -_SIGKILL]
+                if (runner := next((named[job.parent] for job in jobs if job.parent in named), None)) is not None:
+                    self._ran_by[kill.pid] = runner.pid, runner.start_ns
+        self._ran_by = {pid: runner for pid, runner in self._ran_by.items() if pid in killed}
 
 
 class Thrash:

@@ -64,11 +64,14 @@ COVERS: dict[str, tuple[str, ...]] = {
     "cgroup_throttle": _CPU,
     "net_flood": _CPU,
     "swap_thrash": ("io_saturation", "oom_risk"),
+    "oom_risk": ("mem_leak",),
     "noisy_neighbour": _CPU,
     "cpu_saturation": ("cpu_spin", "noisy_neighbour"),
     "cpu_spin": ("noisy_neighbour",),
 }
 
+#: In the evidence of a risk: it is the limit of a control group that is nearly used up.
+OF_LIMIT = "cgroup_memory_pct"
 #: From so many living descendants on a tree grows; below, its children die as fast as they come.
 _LIVING = 10
 #: A flood of programs: where fewer of the forks than this run one, it is the forks.
@@ -136,6 +139,9 @@ def _order(finding: Finding, scene: Scene) -> tuple[float, int, int, int, str]:
 
 def _place(finding: Finding, scene: Scene) -> float:
     """How little its class says; some say less than usual unless the facts bear them out."""
+    if finding.cls == "oom_risk" and OF_LIMIT in finding.evidence:
+        # What grows in a group that is at its limit will be killed there, be it a leak or not.
+        return SPECIFIC.index("mem_leak") - 0.5
     for cls, after, borne_out in _UNLESS:
         if finding.cls == cls and not borne_out(finding, scene):
             return SPECIFIC.index(after) + 0.5

@@ -145,13 +145,13 @@ class ZombieGrowth(Gauge, frozen=True, kw_only=True, tag="zombie_growth"):
 
 class OomRisk(Params, frozen=True, kw_only=True, tag="oom_risk"):
     """Less than ``threshold_pct`` percent of the host's memory is available, or ``cgroup_pct`` of a memory limit is
-    used, for ``duration`` seconds.
+    used, or 80 % of one of which the rest lasts no longer than a minute at its pace, for ``duration`` seconds.
     """
 
     cls: ClassVar[str] = "oom_risk"
     threshold_pct: Percent
     duration: Seconds
-    cgroup_pct: Percent = 92.0
+    cgroup_pct: Percent = 90.0
 
 
 class OomKill(Params, frozen=True, kw_only=True, tag="oom_kill"):

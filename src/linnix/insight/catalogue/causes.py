@@ -142,10 +142,14 @@ _add("runs_out", "oom_risk",
      "Memory runs out: {F.available_pct} of the host's is available, and {P} holds {F.held_bytes}.",
      "Only {F.available_pct} of the host's memory is available; {P} holds {F.held_bytes}.",
      when=alarming)  # fmt: skip
+_add("fills_limit", "oom_risk",
+     "{P} fills the memory that its control group may use: {F.cgroup_memory_pct} of it is in use, and at its pace the "
+     "rest lasts for {F.exhausted_in_s}.",
+     when=alarming)  # fmt: skip
 _add("at_limit", "oom_risk",
      "{P} is at the memory limit of its control group: {F.cgroup_memory_pct} of it is in use.",
      "The memory limit of its control group leaves {P} little: {F.cgroup_memory_pct} of it is in use.",
-     when=alarming)  # fmt: skip
+     when=both(alarming, lambda s: not evidence("exhausted_in_s", 0)(s)))  # fmt: skip
 _add("herd", "oom_risk",
      "The resident memory of {C.count} {C.comm} processes adds up to {C.mem_pct} of the host's; the largest is {P} "
      "with {P.rss_bytes}.",
