@@ -60,3 +60,12 @@ def test_who_only_stands_above_the_one_with_the_children_does_not_branch() -> No
 
 def test_nobody_has_no_family() -> None:
     assert [len(values) for values in family(np.zeros(0, ROW), *of_living(np.zeros(0, ROW)))] == [0] * 7
+
+
+def test_the_first_of_a_control_group_stands_for_a_chain_of_single_children() -> None:
+    chain = [(30 + n, 29 + n, {"cgroup_id": 7}) for n in range(20)]
+    rows = tree((10, 1, {"cgroup_id": 5}), (29, 10, {"cgroup_id": 5}), *chain)
+    told = family(rows, *of_living(rows))
+
+    # The last but one has one child with all of its one descendant: it is no branch either.
+    assert [pid for pid, branches in by_pid(rows, told.branches).items() if branches and pid < 48] == [30]

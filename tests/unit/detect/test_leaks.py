@@ -176,6 +176,17 @@ def test_of_a_chain_that_starts_itself_again_the_lowest_that_was_seen_is_named()
     assert w.alarms == {("tree", "high", 301)}
 
 
+def test_who_started_it_from_another_control_group_is_not_named_for_a_tree_that_grows() -> None:
+    w = Seconds(RULES)
+    runtime = w.runs(300, "shim", group="/runtime")
+    w.runs(301, "deploy", 300, group="/pod")
+    for n in range(10):
+        w.runs(400 + n, "deploy", 301, group="/pod", descendants=1)
+        w.tell(runtime, descendants=2 * n + 1)
+        w.seconds(1)
+    assert w.alarms == set()
+
+
 def test_many_dead_children_that_stand_are_told_too() -> None:
     w = Seconds(RULES)
     w.runs(300, "jobrunner", zombies=150)

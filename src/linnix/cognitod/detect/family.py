@@ -30,7 +30,8 @@ class Family(NamedTuple):
     descendants: NDArray[np.int64]  # living, children included
     zombies: NDArray[np.int64]  # dead and not reaped
     subtree_cpu_pct: NDArray[np.float64]  # with all living descendants
-    #: Those whose descendants, and whose subtree's CPU, are not nearly all those of one child.
+    #: Those whose descendants, and whose subtree's CPU, are not nearly all those of one child. The first of a control
+    #: group stands for its descendants even so: each generation of a tree that runs away may have a single child.
     branches: NDArray[np.bool_]
     spreads_cpu: NDArray[np.bool_]
 
@@ -52,6 +53,8 @@ def family(rows: Rows, tree: Lineage, living: Index) -> Family:
     biggest, busiest = np.zeros(len(living)), np.zeros(len(living))
     np.maximum.at(biggest, parents[has], people[has])
     np.maximum.at(busiest, parents[has], cpu[has])
+    homes = tree.rows["cgroup_id"]
+    heads = has & (homes[parents] != homes)
     zombies = rows.compress(rows["state"] == b"Z")
     of = tree.indices(zombies["ppid"], zombies["parent_start_ns"])
 
@@ -66,6 +69,6 @@ def family(rows: Rows, tree: Lineage, living: Index) -> Family:
         descendants=aligned(people.astype(np.int64) - 1),
         zombies=aligned(np.bincount(of[of >= 0], minlength=len(living))),
         subtree_cpu_pct=aligned(cpu),
-        branches=aligned(biggest <= PASSED_ON * (people - 1)),
+        branches=aligned(heads | (biggest <= PASSED_ON * (people - 1))),
         spreads_cpu=aligned(busiest <= PASSED_ON * cpu),
     )

@@ -157,13 +157,20 @@ class Gauge:
 
 
 def _lowest(view: View, hits: dict[Identity, Hit]) -> dict[Identity, Hit]:
-    """Ancestors grow with those below them; of each line of descent the lowest stays."""
+    """Ancestors grow with those below them; of each line of descent the lowest stays. Who started what grows in another
+    control group, as a container's runtime does, is no part of it.
+    """
     tree = view.tree
     keys = list(hits)
     at = tree.indices(np.array([pid for pid, _ in keys], np.uint32), np.array([start for _, start in keys], np.uint64))
     marked = np.zeros(len(tree.rows), np.bool_)
     marked[at[at >= 0]] = True
     marked &= tree.eligible()
+    for index in np.flatnonzero(marked).tolist():
+        row = tree.rows[index]
+        below = tree.rows.compress(tree.below(row) & tree.rows["alive"])
+        others = np.count_nonzero(below["cgroup_id"] != row["cgroup_id"])
+        marked[index] = 2 * others < len(below)
     lowest = set(tree.nearest(marked))
     return {key: hits[key] for key, index in zip(keys, at.tolist(), strict=True) if index in lowest}
 
