@@ -205,6 +205,23 @@ def test_measured_waits_say_better_who_needs_the_memory() -> None:
     assert w.alarms == {("thrash", "high", 301)}
 
 
+def test_on_a_fast_disk_nobody_waits_and_what_is_moved_shows_it() -> None:
+    w = Seconds(RULES)
+    w.totals = {"swap_in_bytes_per_s": 28.0 * MIB, "swap_out_bytes_per_s": 37.0 * MIB}
+    w.runs(300, "sort", major_faults_per_s=1500.0)
+    w.seconds(6)
+    assert w.alarms == {("thrash", "medium", 300)}
+
+    w = Seconds(RULES)
+    w.totals = {"refaulted_bytes_per_s": 60.0 * MIB}
+    row = w.runs(300, "search", major_faults_per_s=200.0)
+    w.seconds(6)
+    assert w.alarms == set()  # who reads a file again by calls is no trouble
+    w.tell(row, major_faults_per_s=15_000.0)
+    w.seconds(6)
+    assert w.alarms == {("thrash", "medium", 300)}
+
+
 def test_pressure_alone_and_reclaim_alone_are_no_thrashing() -> None:
     w = Seconds(RULES)
     w.runs(300, "tar")

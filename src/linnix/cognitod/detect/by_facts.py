@@ -17,6 +17,7 @@ from linnix.cognitod.detect import (
     network,
     signs,
     storage,
+    thrash,
 )
 from linnix.cognitod.detect.bounds import Params
 from linnix.cognitod.detect.view import Detector
@@ -52,7 +53,7 @@ def by_facts(params: Params) -> Detector:
         case signs.OomKill():
             return memory.Kill(params)
         case signs.SwapThrash():
-            return memory.Thrash(params)
+            return thrash.Thrash(params)
         case signs.IoSaturation():
             return storage.Saturation(params)
         case signs.FsyncStorm():

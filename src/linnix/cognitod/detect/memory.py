@@ -1,4 +1,4 @@
-"""``oom_risk``, ``oom_kill`` and ``swap_thrash``: memory is used up, or nearly.
+"""``oom_risk`` and ``oom_kill``: memory is used up, or nearly.
 
 Owns who is named: who grows, else who holds most; of a kill whoever grew before it, not whom the kernel chose. Refuses
 leaks (``leaks``): these look at what is left. Invariant: page cache counts as available.
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from linnix.cognitod.detect.behind import behind
 from linnix.cognitod.detect.past import Identity, Past
-from linnix.cognitod.detect.signs import OomKill, OomRisk, SwapThrash
+from linnix.cognitod.detect.signs import OomKill, OomRisk
 from linnix.cognitod.detect.view import MIB, NS, Held, Hit, View, Who
 from linnix.insight.facts import Facts, Process
 from linnix.insight.facts import OomKill as OomKilled
@@ -30,15 +29,14 @@ _LATELY_S = 3.0
 #: A job is of a kill if it ended so long ago at most.
 _JUST_S = 3.0
 _SIGKILL = 9
-#: Of measured waits for memory this much is enough to tell by them who causes it.
-_MEASURED_MS = 500.0
 
 _DEAD = ("Z", "X")
 #: In the evidence of a kill: what was used up was the limit of a control group, and not the host's memory.
 OF_CGROUP = "cgroup_limit"
 
 
-def _candidates(known: Facts) -> Iterable[Process]:
+def can_be_named(known: Facts) -> Iterable[Process]:
+    """Who may be named for what memory suffers."""
     return (p for p in known.processes if p.pid > 1 and not p.kernel_thread and not p.own)
 
 
@@ -67,7 +65,7 @@ class Risk:
         if (host := self._host(known, view.past)) is not None:
             short["host"] = host
         of_group: dict[str, list[Process]] = {}
-        for process in _candidates(known):
+        for process in can_be_named(known):
             if process.cgroup is not None and (process.cgroup_memory_pct or 0.0) >= _NEARLY_PCT:
                 of_group.setdefault(process.cgroup, []).append(process)
         for cgroup, processes in of_group.items():
@@ -86,7 +84,7 @@ class Risk:
             "available_bytes": float(available),
         }
         message = f"{available / MIB:.0f} MiB of the host's memory are available, {100 * available / total:.1f} % of it"
-        who = self._who(list(_candidates(known)), past, available, evidence)
+        who = self._who(list(can_be_named(known)), past, available, evidence)
         if who is not None:
             message += f"; pid {who.pid} holds {evidence['held_bytes'] / MIB:.0f} MiB"
         return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence)
@@ -211,54 +209,3 @@ class Kill:
                 if (runner := next((named[job.parent] for job in jobs if job.parent in named), None)) is not None:
                     self._ran_by[kill.pid] = runner.pid, runner.start_ns
         self._ran_by = {pid: runner for pid, runner in self._ran_by.items() if pid in killed}
-
-
-class Thrash:
-    """The detector ``swap_thrash``."""
-
-    sampled = True
-
-    def __init__(self, params: SwapThrash) -> None:
-        self._params = params
-        self._held: Held[None] = Held(params.duration)
-
-    def observe(self, view: View) -> list[Hit]:
-        """One hit while tasks wait for memory that is moved to and fro."""
-        known = view.known
-        if known is None or known.pressure.memory_some_pct is None:
-            return []
-        host, some_pct = known.host, known.pressure.memory_some_pct
-        moved = {
-            "swapped_bytes_per_s": (host.swap_in_bytes_per_s or 0.0) + (host.swap_out_bytes_per_s or 0.0),
-            "refaulted_bytes_per_s": host.refaulted_bytes_per_s or 0.0,
-            "reclaimed_bytes_per_s": host.reclaimed_bytes_per_s or 0.0,
-        }
-        enough = max(moved.values()) >= self._params.min_mib_per_s * MIB
-        held = self._held.update([None] if some_pct >= self._params.threshold_pct and enough else [], view.now_ns)
-        if not held:
-            return []
-        evidence = {"memory_some_pct": round(some_pct, 1), "threshold": self._params.threshold_pct}
-        evidence |= {name: float(round(value)) for name, value in moved.items()}
-        evidence["for_s"] = round((view.now_ns - held[None]) / NS, 1)
-        message = f"some tasks waited for memory in {some_pct:.0f} % of the last 10 s, while it was moved to and fro"
-        found = behind(view, self._weights(known))
-        if found is not None:
-            message += f"; pid {found.who.pid} and its like need most of it"
-        culprit = found.who if found else None
-        return [Hit(cls=self._params.cls, message=message, culprit=culprit, since_ns=held[None], evidence=evidence)]
-
-    def _weights(self, known: Facts) -> dict[Identity, float]:
-        """By measured waits, where there are enough of them; else by pages read back, else by what is swapped out."""
-        named = {process.id: process for process in _candidates(known)}
-        measured: dict[Identity, float] = {}
-        for pair in known.blame:
-            offender = named.get(pair.offender)
-            if pair.resource == "memory" and offender is not None:
-                key = (offender.pid, offender.start_ns)
-                measured[key] = measured.get(key, 0.0) + pair.task_ms
-        if sum(measured.values()) >= _MEASURED_MS:
-            return measured
-        faults = {(p.pid, p.start_ns): p.major_faults_per_s or 0.0 for p in named.values()}
-        if sum(faults.values()) >= 1:
-            return faults
-        return {(p.pid, p.start_ns): float(p.swap_bytes or 0) for p in named.values()}

@@ -1,7 +1,7 @@
 """What detectors that read facts can be told: one struct each, all of them ours.
 
 Owns names, types and defaults; what is normal, and where the numbers come from, stands in ``default.yaml``. Refuses
-behaviour: ``cores``, ``neighbours``, ``leaks``, ``memory``, ``storage``, ``full_disks``, ``held_up``, ``network``,
+behaviour: ``cores``, ``neighbours``, ``leaks``, ``memory``, ``thrash``, ``storage``, ``full_disks``, ``held_up``, ``network``,
 ``job_loops`` and ``crashes`` act on these. Invariant: none of these fires on facts that do not tell what it looks at.
 
 Durations and windows are seconds, ``threshold`` has the unit its detector says, CPU is percent of one core.
@@ -163,14 +163,18 @@ class OomKill(Params, frozen=True, kw_only=True, tag="oom_kill"):
 
 
 class SwapThrash(Params, frozen=True, kw_only=True, tag="swap_thrash"):
-    """Some tasks waited for memory in ``threshold_pct`` of the time for ``duration`` seconds, while ``min_mib_per_s``
-    were swapped, reclaimed by those who wanted memory, or read again.
+    """For ``duration`` seconds some tasks waited for memory in ``threshold_pct`` of the time, while ``min_mib_per_s``
+    were swapped, reclaimed by those who wanted memory, or read again. At most ``medium`` without such waiting:
+    ``both_mib_per_s`` were swapped out and as many in; or so many were read again, and one process had
+    ``faults_per_s`` major faults.
     """
 
     cls: ClassVar[str] = "swap_thrash"
     threshold_pct: Percent
     duration: Seconds
     min_mib_per_s: Amount = 2.0
+    both_mib_per_s: Amount = 8.0
+    faults_per_s: Amount = 1000.0
 
 
 class IoSaturation(Params, frozen=True, kw_only=True, tag="io_saturation"):
