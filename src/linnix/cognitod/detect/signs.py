@@ -1,7 +1,8 @@
 """What detectors that read facts can be told: one struct each, all of them ours.
 
 Owns names, types and defaults; what is normal, and where the numbers come from, stands in ``default.yaml``. Refuses
-behaviour: ``by_facts`` knows which module acts on which of these. Invariant: none of these fires on facts that do not tell what it looks at.
+behaviour: ``by_facts`` knows which module acts on which of these. Invariant: none of these fires on facts that do not
+tell what it looks at.
 
 Durations and windows are seconds, ``threshold`` has the unit its detector says, CPU is percent of one core.
 """
