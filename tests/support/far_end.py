@@ -37,13 +37,16 @@ Handler = Callable[[Request, socket.socket], None]
 
 @dataclass
 class Server:
-    """Listens on a port of its own. ``requests`` is what arrived, in order. An unknown path is a 404 of a daemon."""
+    """Listens on a port, of its own unless told. ``requests`` is what arrived, in order. An unknown path is a 404 of a
+    daemon.
+    """
 
     handlers: dict[str, Handler]
     requests: list[Request] = field(default_factory=list)
+    port: int = 0
 
     def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []

@@ -4,7 +4,7 @@ Owns the options, and who is behind a name of `--model`. Refuses arithmetic: `li
 model server that it starts is stopped, and what was asked is kept, however it ends.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -48,6 +48,9 @@ def evaluate(
         Path | None,
         typer.Option("--predictions", metavar="FILE", help="Keep every answer here; what is there is not asked again."),
     ] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Print, too, what the last model said of the first moment of each class.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how good explanations are: of the rules alone, and of models, constrained and free.
@@ -80,14 +83,12 @@ def evaluate(
         document = {"cases": len(asked), "scores": scores, "ab": compared}
         print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
         return
-    _print(report.markdown(scores), len(asked), report.paired(compared, *ab) if compared and ab else [])
-
-
-def _print(table: Sequence[str], cases: int, compared: Sequence[str]) -> None:
-    print(f"{cases} moments\n")
-    print("\n".join(table))
-    if compared:
-        print("\n" + "\n".join(compared))
+    print(f"{len(asked)} moments\n")
+    print("\n".join(report.markdown(scores)))
+    if compared and ab:
+        print("\n" + "\n".join(report.paired(compared, *ab)))
+    if examples:
+        print("\n" + "\n".join(report.examples(pairs[names[-1]])))
 
 
 def _cases(place: Path, part: str | None, why: str, moments: int, hostile: int, limit: int) -> "list[Case]":
@@ -140,19 +141,19 @@ def _system(name: str, stack: ExitStack, grammar: str, timeout: float) -> "Syste
     if name == "rules":
         return Rules()
     whom = name.removeprefix(FREE)
+    url, rss_bytes = whom, None
     if whom == "bundled" or whom.endswith(".gguf"):
-        url = _served(None if whom == "bundled" else Path(whom), stack)
-    else:
-        url = whom
+        url, rss_bytes = _served(None if whom == "bundled" else Path(whom), stack)
     try:
         endpoint = Endpoint(parse_endpoint(url, "--model"))
     except AddressError as error:
         raise typer.BadParameter(f"{error}; or rules, bundled, or a FILE.gguf") from error
-    return Asked(name, endpoint, timeout, None if grammar == "auto" else grammar, free=name != whom)
+    return Asked(name, endpoint, timeout, None if grammar == "auto" else grammar, name != whom, rss_bytes)
 
 
-def _served(path: Path | None, stack: ExitStack) -> str:
-    """Start a server for this model; its address."""
+def _served(path: Path | None, stack: ExitStack) -> tuple[str, Callable[[], float | None]]:
+    """Start a server for this model; its address, and what memory it takes."""
+    import psutil
     from rich.console import Console
 
     from linnix.modelserver.artifacts import find_model
@@ -169,7 +170,15 @@ def _served(path: Path | None, stack: ExitStack) -> str:
     except (ModelError, ServerError) as error:
         message, _, advice = str(error).partition("\n")
         raise CommandError(message, advice, ExitCode.NO_MODEL) from error
-    return server.url
+    pid = server.pid
+
+    def rss_bytes() -> float | None:
+        try:
+            return float(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:  # it died; what it was asked says so
+            return None
+
+    return server.url, rss_bytes
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from linnix.evaluation.bootstrap import Measure
+from linnix.evaluation.cases import Case
+from linnix.evaluation.systems import Prediction
+from linnix.insight.classes import CLASSES
 
 #: Measures in their order: name, what it is, and how it is written.
 ROWS: tuple[tuple[str, str, str], ...] = (
@@ -35,6 +38,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("answer_s_p50", "whole, median", "seconds"),
     ("answer_s_p95", "whole, p95", "seconds"),
     ("tokens_per_s", "tokens a second, median", "rate"),
+    ("rss_bytes", "memory of the model server, at most", "bytes"),
 )
 
 
@@ -79,15 +83,18 @@ def _written(value: float, kind: str) -> str:
             return f"{value:.2f} s"
         case "rate":
             return f"{value:.0f}"
+        case "bytes":
+            return f"{value / 1e6:.0f} MB"
     return f"{value:.3f}"
 
 
-def by_class(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """True class against the class that was told, as a table of counts."""
-    true = sorted({of for of, _ in pairs})
-    said = sorted({told for _, told in pairs})
-    lines = ["| | " + " | ".join(said) + " |", "|---|" + "---|" * len(said)]
-    for of in true:
-        counts = [sum(pair == (of, told) for pair in pairs) for told in said]
-        lines.append(f"| **{of}** | " + " | ".join(str(count) if count else "" for count in counts) + " |")
+def examples(pairs: Sequence[tuple[Case, Prediction]]) -> list[str]:
+    """What was shown of the first moment of each class: with one fault and no hostile names, and unedited."""
+    lines: list[str] = []
+    for cls in CLASSES:
+        of = (pair for pair in pairs if pair[0].cls == cls and not pair[0].also and not pair[0].hostile)
+        first = next(iter(sorted(of, key=lambda pair: pair[0].id)), None)
+        if first is not None:
+            case, said = first
+            lines += [f"**{cls}**, {case.id}, `source: {said.source}`, {said.system}", "", f"> {said.text}", ""]
     return lines

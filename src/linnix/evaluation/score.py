@@ -54,6 +54,7 @@ def measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
         for quantile in (50, 95):
             found[f"{name}_p{quantile}"] = _quantile(pairs, field, quantile)
     found["tokens_per_s"] = _quantile(asked, "tokens_per_s", 50)
+    found["rss_bytes"] = _quantile(asked, "rss_bytes", 100)
     return found
 
 

@@ -7,6 +7,7 @@ figure can be computed again from it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +51,7 @@ class Prediction(msgspec.Struct, kw_only=True, omit_defaults=True):
     cached_tokens: float = 0.0
     answer_tokens: float = 0.0
     tokens_per_s: float | None = None
+    rss_bytes: float | None = None  # of the model server, resident, after the answer
 
 
 class System(Protocol):
@@ -77,19 +79,27 @@ class Rules:
 
 @dataclass
 class Asked:
-    """A model. ``free``: without a grammar, and only once, as a server that knows none is asked."""
+    """A model. ``free``: without a grammar, only once, and to the end, however wrong: what it says by itself."""
 
     name: str
     endpoint: Endpoint
     timeout_s: float = 30.0
     grammar: str | None = None
     free: bool = False
+    rss_bytes: Callable[[], float | None] | None = None  # of a server that is ours
 
     def explain(self, case: Case) -> Prediction:
         """Ask it."""
         began = time.monotonic()
         grammar, attempts = (FREE, 1) if self.free else (self.grammar, 2)
-        session = Session(case.facts, self.endpoint, timeout_s=self.timeout_s, grammar=grammar, attempts=attempts)
+        session = Session(
+            case.facts,
+            self.endpoint,
+            timeout_s=self.timeout_s,
+            grammar=grammar,
+            attempts=attempts,
+            hears_out=self.free,
+        )
         outcome = session.run()
         found = _prediction(self.name, case, outcome.insight, time.monotonic() - began)
         timings = outcome.timings
@@ -105,6 +115,7 @@ class Asked:
             cached_tokens=timings.get("cache_n", 0.0),
             answer_tokens=timings.get("predicted_n", 0.0),
             tokens_per_s=timings.get("predicted_per_second"),
+            rss_bytes=self.rss_bytes() if self.rss_bytes else None,
         )
 
 

@@ -69,6 +69,15 @@ def test_a_model_is_compared_with_the_rules_and_its_answers_are_kept(runs: Path,
     assert len(file.read_text().splitlines()) == 6
 
 
+def test_examples_are_the_texts_as_they_were_shown(runs: Path) -> None:
+    done = evaluate("--cases", runs, "--examples")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.split("\n\n", 2)[2].splitlines()
+    assert shown[0] == "**fork_storm**, storm-1@20, `source: rules`, rules"
+    assert shown[2].startswith("> spawner (pid 300) ")
+    assert shown[4] == "**normal**, storm-1@9, `source: rules`, rules"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

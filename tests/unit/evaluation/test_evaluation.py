@@ -179,4 +179,3 @@ def test_the_table_has_a_column_a_system_and_leaves_out_what_nobody_has() -> Non
     assert lines[0] == "| | rules |"
     assert "| culprit named first, of faults | 100.0 % (0.0 % to 100.0 %) |" in lines
     assert not any(line.startswith("| first token") for line in lines)
-    assert report.by_class([("a", "a"), ("a", "b")]) == ["| | a | b |", "|---|---|---|", "| **a** | 1 | 1 |"]

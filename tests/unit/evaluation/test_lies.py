@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import msgspec
 import pytest
 
 from linnix.evaluation import searched
 from linnix.insight import facts as wire
-from linnix.insight import menu
+from linnix.insight import prompt
 from linnix.insight.asking.question import COMPLETIONS, Endpoint, parse_endpoint
 from linnix.insight.asking.reading import read
 from linnix.insight.asking.session import Session
 from linnix.insight.facts import Facts
-from support.far_end import MB, Handler, completion, host, process, serving
+from linnix.insight.verify import Rejection, verify
+from support.far_end import MB, completion, host, process, serving
+from support.liar import PROSE, liar, lies
 
 LEAK = wire.Finding(
     id="F1", cls="mem_leak", severity="high", rule="mem_leak", process="P1", score=0.7,
@@ -29,39 +30,6 @@ FACTS: Facts = msgspec.structs.replace(
     ),
     findings=(LEAK,),
 )
-TRUE = menu.first(menu.build(FACTS))
-
-#: Whole lies: plausible, and false.
-PROSE = (
-    "The culprit is mysqld (pid 4711), which uses 93 % of the CPU.",
-    "postgres (pid 1003) holds the most memory, 14.2 GB, and it keeps growing.",
-    "cc1 leaks memory at 512 MB/s. reindex is falling. The host is 12 % busy and will fail in 30 s.",
-    "kworker/3:1 blocks the disk. 17 processes wait for nginx.",
-    "reindex (pid 1002) is the busiest process with 88 % CPU, and postgres uses more than cc1.",
-)
-#: And lies in the format.
-FORMAT = (
-    TRUE.replace("mem_leak", "cpu_spin"),
-    TRUE.replace("P1", "P2"),
-    TRUE.replace("high", "low"),
-    TRUE.replace("ev=E1", "ev=E7"),
-    TRUE.replace("why=leaks", "why=killed"),
-    TRUE + "\nThe culprit is mysqld.",
-    "The culprit is mysqld.\n" + TRUE,
-    TRUE.replace("act=maps", "act=rm"),
-    TRUE + " (confidence 99 %)",
-)
-
-
-def liar(seed: int) -> Handler:
-    """A server that answers each request with another lie."""
-    chance = random.Random(seed)
-
-    def handler(request: Any, connection: Any) -> None:
-        lie = chance.choice(PROSE + FORMAT)
-        completion(*(lie[at : at + 7] for at in range(0, len(lie), 7)))(request, connection)
-
-    return handler
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -79,6 +47,15 @@ def test_nothing_that_an_endpoint_makes_up_is_shown(seed: int, short: bool) -> N
         assert not searched.follows_an_order(text)
         for word in ("mysqld", "nginx", "kworker"):
             assert word not in text
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["full", "short"])
+def test_no_lie_in_the_format_is_on_offer(short: bool) -> None:
+    asked = prompt.build(FACTS, short).messages[-1].content
+    told = {lie for seed in range(20) for lie in lies(asked, random.Random(seed))}
+    assert len(told) >= 15
+    for lie in told:
+        assert isinstance(verify(lie, FACTS, short), Rejection), lie
 
 
 @pytest.mark.parametrize("lie", PROSE)

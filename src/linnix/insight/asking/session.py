@@ -61,9 +61,11 @@ class Session:
         grammar: str | None = None,
         attempts: int = 2,
         scopes: Sequence[Scope] | None = None,
+        hears_out: bool = False,
     ) -> None:
         """``grammar``: of ``engines``, None for what the endpoint is known to obey. ``scopes``: the causes on offer,
-        where these are not all that the facts admit.
+        where these are not all that the facts admit. ``hears_out``: an answer that has failed already is read to its
+        end, for whoever wants to know what it would have said.
         """
         self.endpoint = endpoint
         self.timeout_s = timeout_s
@@ -71,6 +73,7 @@ class Session:
         self._short = short
         self._attempts = attempts
         self._scopes = scopes
+        self._hears_out = hears_out
         self._request = prompt.build(facts, short, scopes)
         grammars = {engines.GBNF: self._request.grammar_gbnf, engines.LARK: self._request.grammar_lark}
         self._grammar = grammars.get(grammar or engines.best(endpoint.url))
@@ -148,7 +151,7 @@ class Session:
                 passed = checker.feed(piece)
                 if not self._short:  # a single sentence waits for the end of its check: half an answer is none
                     self._hand_on(passed, hear)
-                if checker.rejection is not None:
+                if checker.rejection is not None and not self._hears_out:
                     self._outcome.answers.append(self._answer)
                     return checker.rejection
             elif isinstance(piece, End):

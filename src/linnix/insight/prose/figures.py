@@ -69,6 +69,9 @@ def of_process(facts: Facts, process: Process) -> list[Figure]:
             found += [_figure(name, value) for name, value in finding.evidence.items()]
             if finding.since > 0:
                 found.append(Figure("age_s", facts.timestamp - finding.since, "seconds"))
+    used_pct = facts.host.cpu_pct * facts.host.cores
+    if used_pct > 0:
+        found.append(Figure("cpu_share", 100 * process.cpu_pct / used_pct, "percent"))
     for pair in facts.blame:
         if process.id == pair.victim and pair.victim != pair.offender:
             found += [Figure("share", 100 * pair.share, "percent"), Figure("task_ms", pair.task_ms / 1e3, "seconds")]
@@ -96,6 +99,8 @@ def of_others(facts: Facts) -> list[Figure]:
     for each in (*facts.groups, *facts.oom_kills, *facts.blame, *facts.trends, *facts.unusual, *facts.jobs):
         found += _fields(each)
     found += [Figure("share", 100 * pair.share, "percent") for pair in facts.blame]
+    # A fall is told by how far and that it is one, not with a minus.
+    found += [Figure("delta", abs(trend.delta), "count") for trend in facts.trends]
     for strange in facts.unusual:
         for value in (strange.value, strange.typical):
             found.append(_figure(strange.series, value))
