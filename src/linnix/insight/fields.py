@@ -302,7 +302,7 @@ def _kill(kill: OomKill, field: str) -> Value | None:
         case "rss_bytes":
             return _number(kill.id, field, kill.rss_bytes, render.size)
         case "age_s":
-            return _number(kill.id, field, kill.age_s, render.duration)
+            return _number(kill.id, field, kill.age_s, lambda s: render.duration(s) if s >= 1 else "a moment")
         case "limit":
             words = "the host" if kill.limit == "host" else "its control group"
             return Value(f"{kill.id}.limit", kill.limit, words)

@@ -192,3 +192,12 @@ def test_many_dead_children_that_stand_are_told_too() -> None:
     w.runs(300, "jobrunner", zombies=150)
     w.seconds(7)
     assert w.alarms == {("dead", "medium", 300)}
+
+
+@pytest.mark.parametrize(("more", "alarms"), [(33, set()), (500, {("files", "medium", 300)})])
+def test_files_by_which_linnix_looks_at_others_are_no_leak_of_its_own(more: int, alarms: set[Any]) -> None:
+    w = Seconds(RULES)
+    w.runs(300, "python", own=True)
+    w.seconds(20, open_files=lambda _: 200)
+    w.seconds(17, open_files=lambda s: 200 + s * more / 8)
+    assert w.alarms == alarms

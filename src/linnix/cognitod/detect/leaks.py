@@ -31,6 +31,8 @@ _STARTED = 1.5
 #: In its first minute it must go on at this share of the pace that it has had since its birth.
 _YOUNG_S = 60.0
 _GOES_ON = 0.5
+#: The daemon's own files, and those by which it looks at what up to 256 threads of its suspects wait for.
+_OWN_FILES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +178,13 @@ def _lowest(view: View, hits: dict[Identity, Hit]) -> dict[Identity, Hit]:
 
 
 def open_files(params: signs.FdLeak) -> Gauge:
-    """``fd_leak``."""
-    return Gauge(params, "open_files", "open files", lambda p: p.open_files)
+    """``fd_leak``. Ours count beyond what looking at others takes, which comes and goes with whom is looked at."""
+
+    def read(process: Process) -> int | None:
+        files = process.open_files
+        return files if files is None or not process.own or files > _OWN_FILES else None
+
+    return Gauge(params, "open_files", "open files", read)
 
 
 def threads(params: signs.ThreadLeak) -> Gauge:

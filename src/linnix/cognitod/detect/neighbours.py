@@ -70,7 +70,8 @@ class Neighbours:
         total_share = sum(pair.share for pair in pairs)
         window_ms = pairs[0].window_s * 1000
         waited_ms = sum(pair.task_ms for pair in pairs) / max(total_share, 0.01)
-        waits_pct = max(100 * waited_ms / window_ms, victim.run_delay_pct or 0.0)
+        # Of a process with several threads the waiting adds up to more than there is time.
+        waits_pct = min(max(100 * waited_ms / window_ms, victim.run_delay_pct or 0.0), 100.0)
         weights = {
             (offender.pid, offender.start_ns): pair.task_ms
             for pair in pairs
@@ -128,7 +129,7 @@ class Neighbours:
             return {}
         worst = max(process.run_delay_pct or 0.0 for process in waiting)
         evidence = {
-            "victim_waits_pct": round(worst, 1),
+            "victim_waits_pct": round(min(worst, 100.0), 1),
             "threshold": self._params.threshold_pct,
             "cpu_pct": hogs[0].cpu_pct,
             "victims": float(len(waiting)),
@@ -172,7 +173,8 @@ class Throttled:
                 continue
             # Task time of a pool of threads is shared out to the CPUs that it could have had.
             waited_ms = max(pair.stall_ms, pair.task_ms / min(max(process.threads, 1), cores))
-            held_pct = waited_ms / (10 * pair.window_s) if pair.window_s > 0 else 0.0
+            # A wait is charged when it ends, so that one which began before the window can be longer than that.
+            held_pct = min(waited_ms / (10 * pair.window_s), 100.0) if pair.window_s > 0 else 0.0
             if held_pct >= self._params.threshold_pct:
                 key = process.pid, process.start_ns
                 above.setdefault(process.cgroup or key, {})[key] = process, held_pct

@@ -73,7 +73,7 @@ class Clause:
         return self.texts[zlib.crc32(f"{self.id} {born}".encode()) % len(self.texts)]
 
 
-_OPENS = re.compile(r"\.(count|series|what|class)\}")
+_OPENS = re.compile(r"\.(count|series|what|class|suffering)\}")
 
 
 def always(_: Scope) -> bool:

@@ -85,7 +85,8 @@ _add("no_swap", MEMORY, "This host has no swap to fall back on.", when=lambda s:
 _add("refaults", MEMORY, "What was dropped from the page cache is read again, at {S.refaulted_bytes_per_s}.",
      when=_host("refaulted_bytes_per_s", 1e6))  # fmt: skip
 _add("disk_moves", STORAGE, "All disks together read {S.disk_read_bytes_per_s} and write {S.disk_write_bytes_per_s}.",
-     when=lambda s: None not in (s.facts.host.disk_read_bytes_per_s, s.facts.host.disk_write_bytes_per_s))  # fmt: skip
+     when=lambda s: None not in (moved := (s.facts.host.disk_read_bytes_per_s, s.facts.host.disk_write_bytes_per_s))
+     and max(value or 0.0 for value in moved) >= 65_536)  # fmt: skip
 _add("another_disk", None, "The file system at {X.mount} is used to {X.used_pct}.",
      when=lambda s: s.cls != "disk_full" and s.fullest is not None and s.fullest.used_pct >= 90)  # fmt: skip
 _add("network", "net_flood", "The host sends {S.net_tx_bytes_per_s} and receives {S.net_rx_bytes_per_s}.",

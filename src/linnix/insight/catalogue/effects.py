@@ -6,7 +6,17 @@ Invariant: pressure is of the whole host, and is told as that.
 
 from __future__ import annotations
 
-from linnix.insight.catalogue.clause import CALM_PCT, STORAGE, Predicate, Shelf, alarming, both, evidence, pressed
+from linnix.insight.catalogue.clause import (
+    CALM_PCT,
+    STORAGE,
+    Predicate,
+    Shelf,
+    alarming,
+    both,
+    evidence,
+    pressed,
+    process,
+)
 from linnix.insight.scope import Scope
 
 SHELF = Shelf("effect")
@@ -48,8 +58,8 @@ _add("victim", "noisy_neighbour",
      "The one that waits is {V}: {D.task_ms} in the last {D.window_s}.",
      when=both(alarming, _measured))  # fmt: skip
 _add("victims", None, "{F.suffering} other processes were measured to wait for it.",
-     when=both(alarming, lambda s: s.cls != "oom_kill" and s.finding is not None and len(s.finding.victims) >= 2)
-     )  # fmt: skip
+     when=both(alarming, process(lambda _: True),
+               lambda s: s.cls != "oom_kill" and s.finding is not None and len(s.finding.victims) >= 2))  # fmt: skip
 _add("symptoms", None, "It accounts for {F.symptoms} other things that rules have found here.",
      when=lambda s: s.finding is not None and len(s.finding.explains) >= 2)  # fmt: skip
 _add("symptom", None, "It accounts for one other thing that a rule has found here.",
