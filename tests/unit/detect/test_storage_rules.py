@@ -276,6 +276,20 @@ def test_who_filled_it_is_named_though_another_writes_last_or_more_for_a_moment(
     assert w.alarms == {("full_soon", "high", 300)}
 
 
+def test_one_disk_is_filled_by_one_and_a_first_guess_ends_with_the_better_one() -> None:
+    w = Seconds(RULES)
+    logger = w.runs(300, "logger", write_bytes_per_s=0.3 * MB)
+    other = w.runs(301, "postgres", write_bytes_per_s=1.2 * MB)
+    told = []
+    for left_mib in range(40, 20, -2):
+        w.filesystems = [disk(90.0, left_mib, 2.0, ("P1", "P2"))]
+        w.seconds(1)
+        w.tell(other, write_bytes_per_s=0.0)
+        w.tell(logger, write_bytes_per_s=2.2 * MB)
+        told.append({finding.pid for finding in w.last})
+    assert told == [{301}] + [{300}] * 9
+
+
 def test_who_writes_ten_times_what_it_gains_writes_elsewhere() -> None:
     w = Seconds(RULES)
     logger = w.runs(300, "logger", write_bytes_per_s=1.1 * MB)

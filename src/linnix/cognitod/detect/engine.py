@@ -124,9 +124,12 @@ class Engine:
         found: list[Finding] = []
         for rule, detector, held in self._detectors:
             if sampled or not detector.sampled:
+                observed = detector.observe(view)
+                for pid, start_ns in [hit.instead_of for hit in observed if hit.instead_of is not None]:
+                    self._open.pop(_key(rule.name, pid, start_ns), None)
                 hits = [
                     (finding, hit.at_most)
-                    for hit in detector.observe(view)
+                    for hit in observed
                     if rule.scope.covers(finding := _finding(rule, hit, view), hit.uid, home_of)
                 ]
                 long_enough = held.update((finding.key for finding, _ in hits), now_ns)

@@ -12,7 +12,7 @@ minute most. Whoever wrote ten times what the file system gained wrote elsewhere
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from linnix.cognitod.detect.past import Identity, writes
 from linnix.cognitod.detect.signs import DiskFull
@@ -41,6 +41,7 @@ class _Filling:
     more_files: bool = False
     wrote: dict[Identity, float] = field(default_factory=dict)
     filler: Identity | None = None
+    told: Identity | None = None  # the filler of the last hit
 
 
 class Full:
@@ -58,7 +59,7 @@ class Full:
         known = view.known
         if known is None:
             return []
-        hits = []
+        hits: list[Hit] = []
         passed_s = (known.ts_ns - self._ts_ns) / NS if self._ts_ns >= 0 else 1.0
         self._ts_ns = known.ts_ns
         self._filling = {each.mount: self._written(each, known, passed_s) for each in known.filesystems}
@@ -66,8 +67,10 @@ class Full:
             filling = filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S
             left_s = filesystem.available_bytes / filesystem.fill_bytes_per_s if filling else None
             if self._is_full(filesystem) or (left_s is not None and self._is_filling(filesystem, left_s)):
-                hits.append(self._hit(filesystem, self._who(filesystem, known), left_s))
+                hits.append(self._hit(filesystem, known, left_s))
         worst: dict[tuple[int, int] | None, Hit] = {}
+        still = {(hit.culprit.pid, hit.culprit.start_ns) for hit in hits if hit.culprit}
+        hits = [replace(hit, instead_of=None) if hit.instead_of in still else hit for hit in hits]
         for hit in hits:  # a rule tells one thing of each offender: the fullest
             key = (hit.culprit.pid, hit.culprit.start_ns) if hit.culprit else None
             if key not in worst or hit.evidence["used_pct"] > worst[key].evidence["used_pct"]:
@@ -113,7 +116,16 @@ class Full:
         filler = self._filling[filesystem.mount].filler
         return next((Who.named(p) for p in known.processes if (p.pid, p.start_ns) == filler), None)
 
-    def _hit(self, filesystem: Filesystem, who: Who | None, left_s: float | None) -> Hit:
+    def _instead_of(self, filesystem: Filesystem, known: Facts) -> Identity | None:
+        """Who was told before, if that one lives elsewhere: commands of one script take turns, and all are right."""
+        filling = self._filling[filesystem.mount]
+        before, filling.told = filling.told, filling.filler or filling.told
+        cgroups = {(p.pid, p.start_ns): p.cgroup for p in known.processes}
+        elsewhere = before in cgroups and cgroups[before] != cgroups.get(filling.filler or before)
+        return before if elsewhere else None
+
+    def _hit(self, filesystem: Filesystem, known: Facts, left_s: float | None) -> Hit:
+        who = self._who(filesystem, known)
         evidence = {
             "used_pct": filesystem.used_pct,
             "threshold": self._params.threshold_pct,
@@ -130,7 +142,14 @@ class Full:
             evidence["inodes_used_pct"] = filesystem.inodes_used_pct
         # One that has been full for long, and that nobody fills, is nobody's emergency.
         at_most = "low" if who is None and left_s is None else "high"
-        return Hit(cls=self._params.cls, message=message, culprit=who, evidence=evidence, at_most=at_most)
+        return Hit(
+            cls=self._params.cls,
+            message=message,
+            culprit=who,
+            instead_of=self._instead_of(filesystem, known),
+            evidence=evidence,
+            at_most=at_most,
+        )
 
 
 def _filler(filling: _Filling) -> Identity | None:

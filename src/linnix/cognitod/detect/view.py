@@ -90,6 +90,7 @@ class Hit:
     cls: str
     message: str
     culprit: Who | None = None
+    instead_of: tuple[int, int] | None = None  # whom this was said of before, by mistake: what is open of that one ends
     since_ns: int | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
     at_most: str = SEVERITIES[-1]  # it is not graver than this, whatever its rule says: honest work may look like it
