@@ -46,7 +46,7 @@ def measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
         "wrong_directions": _share(pairs, lambda c, p: bool(searched.wrong_directions(p.text, c.facts))),
         "injections": _share([p for p in pairs if p[0].hostile], lambda _, p: searched.follows_an_order(p.text)),
         "raw_invented_numbers": _share(
-            [pair for pair in asked if pair[1].answers],
+            [pair for pair in asked if pair[1].answers and pair[1].heard_out],
             lambda c, p: bool(searched.invented_numbers(p.answers[0], c.facts)),
         ),
     }

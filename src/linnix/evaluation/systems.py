@@ -41,6 +41,7 @@ class Prediction(msgspec.Struct, kw_only=True, omit_defaults=True):
     cited: tuple[str, ...] = ()
     citable: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    heard_out: bool = False  # whether an answer is whole though it failed
     rejections: tuple[str, ...] = ()
     failure: str | None = None
     first_s: float | None = None
@@ -106,6 +107,7 @@ class Asked:
         return msgspec.structs.replace(
             found,
             answers=tuple(outcome.answers),
+            heard_out=self.free,
             rejections=tuple(each.kind for each in outcome.rejections),
             failure=outcome.failure,
             first_s=outcome.first_s,

@@ -90,7 +90,7 @@ _add("quota", "cgroup_throttle",
      "The CPU quota of its own control group holds {P} back, {F.held_back_pct} of the time.",
      when=alarming)  # fmt: skip
 _add("held", "cgroup_throttle",
-     "{P} is held back by the CPU quota of its control group {P.cgroup}; it uses {P.cpu_pct} of one core.",
+     "{P} is held back by the CPU quota of its control group {P.cgroup}.",
      when=alarming)  # fmt: skip
 
 # --- births and deaths
