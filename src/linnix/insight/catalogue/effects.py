@@ -67,7 +67,7 @@ _add("symptom", None, "It accounts for one other thing that a rule has found her
 _add("exhausts", "mem_leak", "At that pace the host's memory would last for {F.exhausted_in_s} more.",
      when=evidence("exhausted_in_s", 0))  # fmt: skip
 _add("fills_soon", "disk_full", "At that pace it would be full in {F.full_in_s}, and writing there would fail.",
-     when=evidence("full_in_s", 0))  # fmt: skip
+     when=evidence("full_in_s", 1))  # fmt: skip
 _add("wait_all", STORAGE, "Everything that had work to do waited for storage {S.psi_io_full} of the last 10 s.",
      when=lambda s: (s.psi("psi_io_full") or 0.0) >= CALM_PCT)  # fmt: skip
 _add("wait_cpu", None,

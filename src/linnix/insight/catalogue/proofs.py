@@ -98,7 +98,7 @@ _add("where_full", "disk_full", "It is the one at {X.mount}, used to {X.used_pct
      when=lambda s: s.finding is not None and s.fullest is not None
      and s.finding.evidence.get("used_pct") == s.fullest.used_pct
      and s.finding.evidence.get("available_bytes") == s.fullest.available_bytes)  # fmt: skip
-_add("full_soon", "disk_full", "At this pace it is full in {F.full_in_s}.")
+_add("full_soon", "disk_full", "At this pace it is full in {F.full_in_s}.", when=evidence("full_in_s", 1))
 _add("faster_files", "fd_leak", "In that time there were {F.open_files_per_s} more each second.")
 _add("faster_threads", "thread_leak", "In that time there were {F.threads_per_s} more each second.")
 _add("sleeps_in", "hung_task", "It sleeps in {P.stuck_in}.")
