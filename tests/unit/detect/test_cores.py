@@ -354,3 +354,16 @@ def test_linnix_itself_and_memory_bound_work_are_left_alone() -> None:
     w.runs(301, "solver", cpu=99.0, minor_faults_per_s=30.0, rss_anon_bytes=900 * MIB)
     w.seconds(20)
     assert w.alarms == set()
+
+
+def test_work_that_gets_next_to_no_cpu_time_has_had_none_to_leave_traces_in() -> None:
+    w = Seconds(RULES)
+    w.host["cpu_pct"] = 100.0
+    w.pressure["cpu_some_pct"] = 67.0
+    w.runs(300, "pytest", group="/ci", cpu=23.0, run_delay_pct=77.0)
+    w.seconds(15)
+    assert w.alarms == set()
+
+    w.runs(301, "pytest", 300, group="/ci", cpu=22.0, run_delay_pct=78.0)
+    w.seconds(15)
+    assert w.alarms == set()

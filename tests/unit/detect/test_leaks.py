@@ -130,8 +130,8 @@ def test_a_daemon_opens_its_files_when_it_starts() -> None:
         (
             "files",
             "medium",
-            {"open_files": lambda s: 8 + 5 * s},
-            "pid 300 has 40 more open files than 8 s before, 48 in all, and gave none back",
+            {"open_files": lambda s: 28 + 5 * s},
+            "pid 300 has 40 more open files than 8 s before, 68 in all, and gave none back",
         ),
         (
             "tree",
@@ -201,3 +201,11 @@ def test_files_by_which_linnix_looks_at_others_are_no_leak_of_its_own(more: int,
     w.seconds(20, open_files=lambda _: 200)
     w.seconds(17, open_files=lambda s: 200 + s * more / 8)
     assert w.alarms == alarms
+
+
+def test_a_database_opens_files_when_its_first_client_comes() -> None:
+    w = Seconds(RULES)
+    w.runs(300, "postgres")
+    w.seconds(20, open_files=lambda _: 12)
+    w.seconds(9, open_files=lambda s: 12 + 4.25 * s)
+    assert w.alarms == set()

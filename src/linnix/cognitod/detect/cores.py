@@ -21,6 +21,9 @@ from linnix.insight.facts import Facts, Process
 
 #: Of what it wants it must get this share, else it is a victim.
 _GETS = 0.1
+#: And this one, else it has had too little time to leave traces of work; a family that shares a core, so much of that.
+_SHOWS = 0.3
+_SHOW_TOGETHER_PCT = 60.0
 #: Nobody is held to leave traces of less CPU time than this.
 _LEAST_CORES = 0.1
 #: One thread wants no more than this.
@@ -136,13 +139,17 @@ class Spin(_Cores):
         # Who gives way fills no cores, and is told by itself; so is everybody else then.
         alike = {key: loop for key, loop in loops.items() if (loop[0].nice or 0) <= 0}
         together = behind(view, {key: wants if full else uses for key, (_, _, wants, uses) in alike.items()})
+        shown = {key for key, (_, _, wants, uses) in loops.items() if uses >= _SHOWS * wants}
         left_out = frozenset[Identity]()
         if together is not None and len(together.members) > 1:
+            if sum(loops[key][3] for key in together.members) >= _SHOW_TOGETHER_PCT:
+                shown |= together.members
             left_out = together.members
             if together.weight < most:
                 # They share what there is for them: one of them, the oldest, is told for all.
                 sharing = {key for key in together.members if loops[key][3] < self._params.threshold}
                 left_out = frozenset(sorted(sharing, key=lambda key: (key[1], key[0]))[1:])
+        loops = {key: loop for key, loop in loops.items() if key in shown}
         return [self._hit(view, *loop) for key, loop in loops.items() if key not in left_out]
 
     def _hit(self, view: View, process: Process, moments: Sequence[Moment], wants: float, uses: float) -> Hit:
@@ -192,14 +199,21 @@ class Saturation(_Cores):
             for key, (_, moments, wants) in busy.items()
         }
         loops = {key: takes[key] for key, (p, moments, _) in busy.items() if self._loops(p, moments, known)}
-        hits = self._told(view, loops, pressure_pct, full, "high")
+        gets = {key: mean(busy[key][1], lambda p: p.cpu_pct) or 0.0 for key in loops}
+        hits = self._told(view, loops, pressure_pct, full, "high", gets)
         # Work is worth a remark only where it leaves no room; what loops on nearly all cores is a fault before that.
         if not hits and (full or pressure_pct >= self._params.min_pressure_pct):
             hits = self._told(view, takes, pressure_pct, full, "info")
         return hits
 
     def _told(
-        self, view: View, takes: Mapping[Identity, float], pressure_pct: float, full: bool, at_most: str
+        self,
+        view: View,
+        takes: Mapping[Identity, float],
+        pressure_pct: float,
+        full: bool,
+        at_most: str,
+        gets: Mapping[Identity, float] | None = None,
     ) -> list[Hit]:
         cores = max(view.snapshot.cores, 1)
         found = behind(view, takes)
@@ -207,6 +221,8 @@ class Saturation(_Cores):
             return []
         if len(found.members) == 1 and max(takes[key] for key in found.members) <= _ONE_THREAD_PCT:
             return []  # on a single core: that is a spin
+        if gets is not None and sum(map(gets.__getitem__, found.members)) < _SHOWS * min(found.weight, 100.0 * cores):
+            return []
         evidence = {
             f"{'wanted' if full else 'used'}_of_all_cores_pct": round(taken_pct, 1),
             "threshold": self._params.threshold_pct,
