@@ -19,7 +19,7 @@ def run(
     short: Annotated[bool, typer.Option("--short", help="One sentence instead of the full analysis.")] = False,
     watch: Annotated[
         float, typer.Option(min=2.0, max=3600.0, help="Seconds a daemon started here watches before it is asked.")
-    ] = 6.0,
+    ] = 14.0,
     no_model: Annotated[bool, typer.Option("--no-model", help="Start no model server; the rules explain.")] = False,
     model: Annotated[
         Path | None, typer.Option("--model", metavar="PATH", help="GGUF file for the model server.")

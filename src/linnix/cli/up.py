@@ -23,7 +23,8 @@ _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
 # A child that ran this long before it died was well: the next death starts from the shortest wait again.
 _WELL_AFTER_S = 60.0
-_WATCH_S = 6.0
+# As for `run`: most rules want to have seen it for ten or twelve seconds.
+_WATCH_S = 14.0
 
 
 class Supervised:
