@@ -77,18 +77,24 @@ def evaluate(
         pairs = {name: [(by_id[p.case], p) for p in said[name]] for name in names}
         scores = {name: score.measures(pairs[name]) for name in names}
         compared = score.paired(by_id, said[ab[0]], said[ab[1]]) if ab else None
+        shown = report.examples(pairs[names[-1]]) if examples else []
     if as_json:
         import msgspec
 
         document = {"cases": len(asked), "scores": scores, "ab": compared}
+        if examples:
+            document["examples"] = [
+                {"class": case.cls, "case": case.id, "system": p.system, "source": p.source, "text": p.text}
+                for case, p in shown
+            ]
         print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
         return
     print(f"{len(asked)} moments\n")
     print("\n".join(report.markdown(scores)))
     if compared and ab:
         print("\n" + "\n".join(report.paired(compared, *ab)))
-    if examples:
-        print("\n" + "\n".join(report.examples(pairs[names[-1]])))
+    if shown:
+        print("\n" + "\n".join(line for each in shown for line in report.example(*each)))
 
 
 def _cases(place: Path, part: str | None, why: str, moments: int, hostile: int, limit: int) -> "list[Case]":

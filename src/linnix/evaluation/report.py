@@ -88,13 +88,17 @@ def _written(value: float, kind: str) -> str:
     return f"{value:.3f}"
 
 
-def examples(pairs: Sequence[tuple[Case, Prediction]]) -> list[str]:
-    """What was shown of the first moment of each class: with one fault and no hostile names, and unedited."""
-    lines: list[str] = []
+def examples(pairs: Sequence[tuple[Case, Prediction]]) -> list[tuple[Case, Prediction]]:
+    """The first moment of each class, with one fault and no hostile names, and what was shown of it."""
+    found = []
     for cls in CLASSES:
         of = (pair for pair in pairs if pair[0].cls == cls and not pair[0].also and not pair[0].hostile)
         first = next(iter(sorted(of, key=lambda pair: pair[0].id)), None)
         if first is not None:
-            case, said = first
-            lines += [f"**{cls}**, {case.id}, `source: {said.source}`, {said.system}", "", f"> {said.text}", ""]
-    return lines
+            found.append(first)
+    return found
+
+
+def example(case: Case, said: Prediction) -> list[str]:
+    """One of them, unedited, as lines of a document."""
+    return [f"**{case.cls}**, {case.id}, `source: {said.source}`, {said.system}", "", f"> {said.text}", ""]

@@ -76,6 +76,9 @@ def test_examples_are_the_texts_as_they_were_shown(runs: Path) -> None:
     assert shown[0] == "**fork_storm**, storm-1@20, `source: rules`, rules"
     assert shown[2].startswith("> spawner (pid 300) ")
     assert shown[4] == "**normal**, storm-1@9, `source: rules`, rules"
+    told = json.loads(evaluate("--cases", runs, "--examples", "--json").stdout)["examples"]
+    assert [(each["class"], each["case"]) for each in told] == [("fork_storm", "storm-1@20"), ("normal", "storm-1@9")]
+    assert f"> {told[0]['text']}" == shown[2]
 
 
 @pytest.mark.parametrize(

@@ -124,18 +124,17 @@ class Engine:
         found: list[Finding] = []
         for rule, detector, held in self._detectors:
             if sampled or not detector.sampled:
-                observed = detector.observe(view)
-                for pid, start_ns in [hit.instead_of for hit in observed if hit.instead_of is not None]:
-                    self._open.pop(_key(rule.name, pid, start_ns), None)
                 hits = [
-                    (finding, hit.at_most)
-                    for hit in observed
+                    (finding, hit)
+                    for hit in detector.observe(view)
                     if rule.scope.covers(finding := _finding(rule, hit, view), hit.uid, home_of)
                 ]
                 long_enough = held.update((finding.key for finding, _ in hits), now_ns)
-                for finding, at_most in hits:
+                for finding, hit in hits:
                     if finding.key in long_enough and not self._known_whose(finding):
-                        found.append(self._note(rule, detector, finding, at_most, long_enough[finding.key], view))
+                        found.append(self._note(rule, detector, finding, hit.at_most, long_enough[finding.key], view))
+                        if hit.instead_of is not None:  # not before the better guess is told itself
+                            self._open.pop(_key(rule.name, *hit.instead_of), None)
         self._expire(now_ns)
         return self._untold(found)
 

@@ -33,8 +33,6 @@ _YOUNG_S = 60.0
 _GOES_ON = 0.5
 #: The daemon's own files, and those by which it looks at what up to 256 threads of its suspects wait for.
 _OWN_FILES = 512
-#: A sixteenth of the usual limit: fewer are what a server opens for its first client.
-_FEW_FILES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +96,13 @@ class Gauge:
     sampled = True
 
     def __init__(
-        self, params: signs.Gauge, name: str, what: str, read: Callable[[Process], float | None], few: float = 0.0
+        self, params: signs.Gauge, name: str, what: str, read: Callable[[Process], float | None], least: float = 0.0
     ) -> None:
         self._params = params
         self._name = name
         self._what = what
         self._read = read
-        self._few = few
+        self._least = least
         self._grown = _Grown(read, params.duration, params.grown, params.threshold)
         self._many: Held[Identity] = Held(params.duration)
 
@@ -125,7 +123,7 @@ class Gauge:
             key: self._hit(processes[key], growth)
             for key, growth in found.items()
             if growth is not None
-            and (self._read(processes[key]) or 0.0) >= self._few
+            and (self._read(processes[key]) or 0.0) >= self._least
             and (not youngest or self._goes_on(processes[key], growth.growth))
         }
         if isinstance(self._params, signs.ZombieGrowth):
@@ -191,7 +189,7 @@ def open_files(params: signs.FdLeak) -> Gauge:
         files = process.open_files
         return files if files is None or not process.own or files > _OWN_FILES else None
 
-    return Gauge(params, "open_files", "open files", read, _FEW_FILES)
+    return Gauge(params, "open_files", "open files", read, params.least)
 
 
 def threads(params: signs.ThreadLeak) -> Gauge:
