@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from detect_world import MIB, World
+from detect_world import MIB, S, World
 
 Found = set[tuple[str, str, int | None]]
 
@@ -378,3 +378,19 @@ def test_what_a_story_is_told_as(story: Story) -> None:
     world = World(story.rule)
     story.happens(world)
     assert world.found == story.found
+
+
+def test_who_is_known_to_fork_is_asked_about_once_a_sample_and_who_is_not_at_once() -> None:
+    world = World(FORKS)
+    one, two, most = (world.process(pid, "sh") for pid in (500, 501, 502))
+
+    def forks_then(step_s: float, *of: tuple[dict[str, object], int]) -> list[tuple[int | None, float]]:
+        world.now_ns += round(step_s * S)
+        for parent, count in of:
+            world.fork(parent, count)
+        return [(finding.pid, finding.evidence["forks"]) for finding in world.observe(sample=False)]
+
+    assert forks_then(0.2, (one, 20), (two, 20)) == [(None, 40.0)]
+    assert forks_then(0.2, (one, 20)) == [(500, 60.0)]
+    assert forks_then(0.5, (most, 300)) == [(500, 60.0)]  # 0.5 s later that stands
+    assert forks_then(0.3) == [(502, 360.0)]

@@ -133,13 +133,13 @@ def _measures(moment: Moment) -> Iterator[tuple[Values, float]]:
 
 def _ranked(moment: Moment) -> list[list[int]]:
     """Of each measure the ``RANKS`` highest of the living that are no threads of the kernel."""
-    measures = list(_measures(moment))
-    values = np.array([each for each, _ in measures], np.float64)
-    above = (values >= np.array([[floor] for _, floor in measures])) & moment.users  # NaN is never above
-    ranked = []
+    measures, users = list(_measures(moment)), np.flatnonzero(moment.users)
+    values = np.array([each[users] for each, _ in measures], np.float64)
+    above = values >= np.array([[floor] for _, floor in measures])  # NaN is never above
+    pids, ranked = moment.rows["pid"][users], []
     for measure, of_measure in enumerate(above):
         at = np.flatnonzero(of_measure) if of_measure.any() else _NOBODY
-        ranked.append(_first(RANKS, at, -values[measure], moment.rows["pid"]).tolist() if len(at) else [])
+        ranked.append(users[_first(RANKS, at, -values[measure], pids)].tolist() if len(at) else [])
     return ranked
 
 

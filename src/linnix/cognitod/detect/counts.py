@@ -6,11 +6,15 @@ tells of them.
 
 A window remembers what is over. So a condition holds only while events keep coming, and who is behind them is told
 from the latest: else, once a storm has ended with its culprit, its ancestors would be accused in turn.
+
+Once it is known who is behind them, what is said of it stands for a moment: to ask a tree of thousands anew at each
+of several steps a second would cost more than all else that counts, and tell nothing new.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,18 +36,40 @@ _LATEST_S = 2.0
 _PACE = 0.5
 #: A process that has exited is still named if it lived this long and events ended with it.
 _LONG_LIVED_NS = 2_000_000_000
+#: What is said of who is known stands so long: each sample comes later.
+_STANDS_NS = 750_000_000
 
 
 @dataclass
-class HostForks:
+class _Counting(ABC):
+    """A detector whose answer stands for a moment, unless nobody is known to be behind what it counts."""
+
+    sampled = False
+    _behind: Holder | None = field(default=None, init=False)
+    _said: list[Hit] = field(default_factory=list, init=False)
+    _stands_until_ns: int = field(default=0, init=False)
+
+    def observe(self, view: View) -> list[Hit]:
+        """What it finds now, or found a moment ago."""
+        if view.now_ns >= self._stands_until_ns:
+            self._said = self.look(view)
+            known = self._behind is not None or any(hit.culprit is not None for hit in self._said)
+            self._stands_until_ns = view.now_ns + _STANDS_NS * known
+        return self._said
+
+    @abstractmethod
+    def look(self, view: View) -> list[Hit]:
+        """What it finds now."""
+
+
+@dataclass
+class HostForks(_Counting):
     """``forks_per_sec`` and ``fork_burst``: forks of the whole host in a window reach a number."""
 
     cls: str
     needed: float
     window_s: float
     max_exec_pct: float | None = None
-    sampled: bool = False
-    _behind: Holder | None = None
 
     @classmethod
     def per_second(cls, params: ForksPerSec) -> HostForks:
@@ -56,7 +82,7 @@ class HostForks:
         """A number of forks, however they are spread over the window."""
         return cls(params.cls, params.threshold, params.window_seconds)
 
-    def observe(self, view: View) -> list[Hit]:
+    def look(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process behind the forks where there is one."""
         forks, window_s = view.recent.forks.count(view.now_ns, self.window_s)
         latest = _going_on(view.recent.forks, forks, view.now_ns, self.needed, self.window_s)
@@ -79,13 +105,12 @@ class HostForks:
 
 
 @dataclass
-class TreeForks:
+class TreeForks(_Counting):
     """``runaway_tree``: one process and its descendants forked a number of times in a window."""
 
     params: RunawayTree
-    sampled: bool = False
 
-    def observe(self, view: View) -> list[Hit]:
+    def look(self, view: View) -> list[Hit]:
         """A hit for each process that reaches it, still forks, and has no descendant that does."""
         threshold = self.params.threshold
         forks, window_s = view.recent.forks.window(view.now_ns, self.params.window_seconds)
@@ -104,14 +129,12 @@ class TreeForks:
 
 
 @dataclass
-class ShortJobs:
+class ShortJobs(_Counting):
     """``short_job_flood``: programs that were run and ended within a moment, by the host, in a window."""
 
     params: ShortJobFlood
-    sampled: bool = False
-    _behind: Holder | None = None
 
-    def observe(self, view: View) -> list[Hit]:
+    def look(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process that keeps starting them where there is one."""
         limit_ms = self.params.max_exec_duration_ms
         jobs, window_s = view.recent.jobs.window(view.now_ns, self.params.window_seconds)

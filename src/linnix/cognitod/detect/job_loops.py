@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.detect.signs import ShortJobLoop
 from linnix.cognitod.detect.view import NS, Hit, View, Who
+from linnix.cognitod.handles import mixed
 
 #: Programs that lived longer are not short.
 SHORT_JOB_US = 1_000_000
@@ -87,7 +88,7 @@ def _starters(tree: Lineage, at: NDArray[np.intp]) -> NDArray[np.intp]:
     """For each parent by its index who really started the program: of a subshell, the shell."""
     comms, alive = tree.rows["comm"], tree.rows["alive"]
     starter = np.full(len(tree.rows) + 1, -1, np.intp)  # the last is of those whose parent is not known
-    for index in np.unique(at[at >= 0]).tolist():
+    for index in np.flatnonzero(np.bincount(at[at >= 0])).tolist():
         found = index
         for _ in range(_FAR):
             above = tree.parents[found] if found >= 0 else -1
@@ -101,6 +102,7 @@ def _starters(tree: Lineage, at: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _names(comms: NDArray[np.bytes_]) -> int:
     """How many names make up most of these."""
-    _, counts = np.unique(comms, return_counts=True)
+    # As numbers they are sorted in a fifth of the time.
+    _, counts = np.unique(mixed(*np.ascontiguousarray(comms).view("<u8").reshape(len(comms), -1).T), return_counts=True)
     sums = np.cumsum(np.sort(counts)[::-1])
     return int(np.searchsorted(sums, _MOST * sums[-1])) + 1

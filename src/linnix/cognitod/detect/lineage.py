@@ -7,6 +7,7 @@ processes are never chosen; a link to a parent is followed only to a process tha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,13 @@ class Lineage:
         self.parents: list[int] = np.where(older, parents, -1).tolist()
         # Children after their parents in time: one pass from the youngest sums whole subtrees, however deep.
         self._youngest_first: list[int] = np.argsort(self._starts, kind="stable")[::-1].tolist()
+        self._below: dict[int, NDArray[np.bool_]] = {}
+
+    @cached_property
+    def _homes(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+        """The control groups, and which of them each row is in."""
+        cgroups, of_each = np.unique(self.rows["cgroup_id"], return_inverse=True)
+        return cgroups, of_each
 
     def indices(self, pids: NDArray[np.uint32], starts: NDArray[np.uint64]) -> NDArray[np.intp]:
         """Index into ``rows`` of each (pid, start_ns), -1 unknown. A start of 0 means the youngest process of that pid;
@@ -94,7 +102,7 @@ class Lineage:
         found = self.holder(weights, whole=whole, before=before)
         if found is None:
             return None
-        cgroups, of_each = np.unique(self.rows["cgroup_id"], return_inverse=True)
+        cgroups, of_each = self._homes
         home = int(np.argmax(np.bincount(of_each, weights)))
         if found.row["cgroup_id"] != cgroups[home]:
             found = self.holder(np.where(of_each == home, weights, 0.0), whole=whole, before=before)
@@ -103,7 +111,9 @@ class Lineage:
     def below(self, row: np.void) -> NDArray[np.bool_]:
         """Which of the rows are this process, or descend from it."""
         at = self._at(row)
-        inside = np.zeros(len(self.rows), np.bool_)
+        if at in self._below:
+            return self._below[at]
+        inside = self._below[at] = np.zeros(len(self.rows), np.bool_)
         for index in reversed(self._youngest_first):
             inside[index] = index == at or (self.parents[index] >= 0 and inside[self.parents[index]])
         return inside
