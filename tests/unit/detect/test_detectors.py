@@ -380,17 +380,20 @@ def test_what_a_story_is_told_as(story: Story) -> None:
     assert world.found == story.found
 
 
-def test_who_is_known_to_fork_is_asked_about_once_a_sample_and_who_is_not_at_once() -> None:
+def test_who_is_known_to_fork_is_asked_about_at_each_sample_and_who_is_not_at_once() -> None:
     world = World(FORKS)
     one, two, most = (world.process(pid, "sh") for pid in (500, 501, 502))
 
-    def forks_then(step_s: float, *of: tuple[dict[str, object], int]) -> list[tuple[int | None, float]]:
+    def forks_then(step_s: float, *of: tuple[dict[str, object], int], sample: bool = False) -> list[object]:
         world.now_ns += round(step_s * S)
         for parent, count in of:
             world.fork(parent, count)
-        return [(finding.pid, finding.evidence["forks"]) for finding in world.observe(sample=False)]
+        return [(finding.pid, finding.evidence["forks"]) for finding in world.observe(sample=sample)]
 
     assert forks_then(0.2, (one, 20), (two, 20)) == [(None, 40.0)]
     assert forks_then(0.2, (one, 20)) == [(500, 60.0)]
     assert forks_then(0.5, (most, 300)) == [(500, 60.0)]  # 0.5 s later that stands
-    assert forks_then(0.3) == [(502, 360.0)]
+    assert forks_then(0.1, sample=True) == [(502, 360.0)]
+    assert forks_then(0.4, (two, 60)) == [(502, 360.0)]
+    assert forks_then(0.5, (two, 60)) == [(502, 360.0)]
+    assert forks_then(0.1, (two, 800)) == [(501, 1280.0)]  # a second without a sample

@@ -236,7 +236,7 @@ class Saturation(_Cores):
             f"{'want' if full else 'use'} {taken_pct:.0f} % of all {cores} cores"
         )
         if at_most == "info":
-            message += "; they work or give way"
+            message += "; they work, give way, or get too little to tell"
         since_ns = view.now_ns - round(self._duration_s * NS)
         return [
             Hit(

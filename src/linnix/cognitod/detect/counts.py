@@ -7,8 +7,8 @@ tells of them.
 A window remembers what is over. So a condition holds only while events keep coming, and who is behind them is told
 from the latest: else, once a storm has ended with its culprit, its ancestors would be accused in turn.
 
-Once it is known who is behind them, what is said of it stands for a moment: to ask a tree of thousands anew at each
-of several steps a second would cost more than all else that counts, and tell nothing new.
+Once it is known who is behind them, what is said of it stands until the next sample: to ask a tree of thousands anew at
+each of several steps a second would cost more than all else that counts, and tell nothing new.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from linnix.cognitod.detect.lineage import Holder, Lineage
 from linnix.cognitod.detect.params import ForkBurst, ForksPerSec, RunawayTree, ShortJobFlood
-from linnix.cognitod.detect.recent import Ring
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.cognitod.events import Array
 
@@ -36,23 +35,25 @@ _LATEST_S = 2.0
 _PACE = 0.5
 #: A process that has exited is still named if it lived this long and events ended with it.
 _LONG_LIVED_NS = 2_000_000_000
-#: What is said of who is known stands so long: each sample comes later.
-_STANDS_NS = 750_000_000
+#: What is said of who is known stands no longer than this, though no sample comes.
+_STANDS_NS = 1_000_000_000
 
 
 @dataclass
 class _Counting(ABC):
-    """A detector whose answer stands for a moment, unless nobody is known to be behind what it counts."""
+    """A detector whose answer stands until the next sample, unless nobody is known to be behind what it counts."""
 
     sampled = False
-    _behind: Holder | None = field(default=None, init=False)
+    _behind: Holder | None = field(default=None, init=False)  # now, and when it looked before
+    _was: Holder | None = field(default=None, init=False)
     _said: list[Hit] = field(default_factory=list, init=False)
     _stands_until_ns: int = field(default=0, init=False)
+    _sample_ns: int = field(default=-1, init=False)
 
     def observe(self, view: View) -> list[Hit]:
         """What it finds now, or found a moment ago."""
-        if view.now_ns >= self._stands_until_ns:
-            self._said = self.look(view)
+        if view.now_ns >= self._stands_until_ns or view.snapshot.ts_ns != self._sample_ns:
+            self._said, self._sample_ns = self.look(view), view.snapshot.ts_ns
             known = self._behind is not None or any(hit.culprit is not None for hit in self._said)
             self._stands_until_ns = view.now_ns + _STANDS_NS * known
         return self._said
@@ -84,13 +85,18 @@ class HostForks(_Counting):
 
     def look(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process behind the forks where there is one."""
-        forks, window_s = view.recent.forks.count(view.now_ns, self.window_s)
-        latest = _going_on(view.recent.forks, forks, view.now_ns, self.needed, self.window_s)
-        if not len(latest):
-            self._behind = None
+        self._was, self._behind = self._behind, None
+        ring = view.recent.forks
+        forks, window_s = ring.count(view.now_ns, self.window_s)
+        if forks < self.needed:
             return []
-        self._behind = _find_behind(latest, view, self._behind)
-        exec_pct = _exec_pct(latest, view, self._behind)
+        latest = ring.since(view.now_ns - round(_latest_s(self.window_s) * NS))
+        if not _going_on(forks, len(latest), self.needed, self.window_s):
+            return []
+        self._behind, exec_pct = view.once(
+            (_latest_s(self.window_s), None if self._was is None else Who.of(self._was.row)),
+            lambda: _whose_forks(latest, view, self._was),
+        )
         if self.max_exec_pct is not None and exec_pct > self.max_exec_pct:
             return []
         evidence = {
@@ -114,8 +120,8 @@ class TreeForks(_Counting):
         """A hit for each process that reaches it, still forks, and has no descendant that does."""
         threshold = self.params.threshold
         forks, window_s = view.recent.forks.window(view.now_ns, self.params.window_seconds)
-        latest = _latest(forks, view.now_ns, threshold, self.params.window_seconds)
-        if not len(latest):
+        latest = forks.compress(forks["ts_ns"] > view.now_ns - round(_latest_s(self.params.window_seconds) * NS))
+        if not _going_on(len(forks), len(latest), threshold, self.params.window_seconds):
             return []
         tree = view.forkers
         totals = np.array(tree.totals(_by_parent(forks, tree)))
@@ -137,44 +143,37 @@ class ShortJobs(_Counting):
     def look(self, view: View) -> list[Hit]:
         """One hit while the count is reached, with the process that keeps starting them where there is one."""
         limit_ms = self.params.max_exec_duration_ms
-        jobs, window_s = view.recent.jobs.window(view.now_ns, self.params.window_seconds)
-        jobs = jobs[jobs["lifetime_us"] <= limit_ms * 1000]
-        latest = _latest(jobs, view.now_ns, self.params.threshold, self.params.window_seconds)
-        if not len(latest):
-            self._behind = None
+        self._was, self._behind = self._behind, None
+        ring, asked_s = view.recent.jobs, self.params.window_seconds
+        _, window_s = ring.count(view.now_ns, asked_s)
+        lived_us = ring.column("lifetime_us", view.now_ns - round(asked_s * NS)).astype(np.float64)
+        lived_us = lived_us[lived_us <= limit_ms * 1000]
+        if len(lived_us) < self.params.threshold:
             return []
-        self._behind = _find_behind(latest, view, self._behind)
+        latest = ring.since(view.now_ns - round(_latest_s(asked_s) * NS))
+        latest = latest.compress(latest["lifetime_us"] <= limit_ms * 1000)
+        if not _going_on(len(lived_us), len(latest), self.params.threshold, asked_s):
+            return []
+        self._behind = _find_behind(latest, view, self._was)
         evidence = {
-            "jobs": float(len(jobs)),
-            "short_jobs_per_s": round(len(jobs) / window_s, 1),
-            "median_lifetime_ms": round(float(np.median(jobs["lifetime_us"])) / 1000, 1),
+            "jobs": float(len(lived_us)),
+            "short_jobs_per_s": round(len(lived_us) / window_s, 1),
+            "median_lifetime_ms": round(float(np.median(lived_us)) / 1000, 1),
             "window_s": window_s,
             "threshold": float(self.params.threshold),
         }
-        message = f"{len(jobs)} programs lived at most {limit_ms:g} ms, in {window_s:g} s"
+        message = f"{len(lived_us)} programs lived at most {limit_ms:g} ms, in {window_s:g} s"
         return [_hit(self.params.cls, message, self._behind, evidence)]
 
 
-def _latest(events: Array, now_ns: int, needed: float, window_s: float) -> Array:
-    """The latest of the events if they reach the number and keep coming, else none."""
-    if len(events) < needed:
-        return events[:0]
-    latest_s = max(window_s * _LATEST_SHARE, _LATEST_S)
-    if latest_s >= window_s:
-        return events
-    latest = events.compress(events["ts_ns"] > now_ns - round(latest_s * NS))
-    return latest if len(latest) >= needed * latest_s / window_s * _PACE else events[:0]
+def _latest_s(window_s: float) -> float:
+    """How long the latest part of a window is."""
+    return min(max(window_s * _LATEST_SHARE, _LATEST_S), window_s)
 
 
-def _going_on(ring: Ring, number: int, now_ns: int, needed: float, window_s: float) -> Array:
-    """``_latest`` of the ring's window, which holds that number; in a storm most are older, and not looked at."""
-    if number < needed:
-        return ring.none
-    latest_s = max(window_s * _LATEST_SHARE, _LATEST_S)
-    if latest_s >= window_s:
-        return ring.window(now_ns, window_s)[0]
-    latest = ring.since(now_ns - round(latest_s * NS))
-    return latest if len(latest) >= needed * latest_s / window_s * _PACE else ring.none
+def _going_on(number: int, latest: int, needed: float, window_s: float) -> bool:
+    """Whether the events of a window reach the number, and those of its latest part keep coming."""
+    return number >= needed and latest >= needed * _latest_s(window_s) / window_s * _PACE
 
 
 def _find_behind(events: Array, view: View, before: Holder | None) -> Holder | None:
@@ -187,6 +186,11 @@ def _find_behind(events: Array, view: View, before: Holder | None) -> Holder | N
         if _took_them_along(top, events):
             return Holder(top, float(weights.max()) / len(events))
     return tree.resident(weights, whole=float(len(events)), before=before)
+
+
+def _whose_forks(latest: Array, view: View, before: Holder | None) -> tuple[Holder | None, float]:
+    behind = _find_behind(latest, view, before)
+    return behind, _exec_pct(latest, view, behind)
 
 
 def _exec_pct(forks: Array, view: View, behind: Holder | None) -> float:

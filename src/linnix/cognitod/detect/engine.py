@@ -188,7 +188,10 @@ class Engine:
 
     def _close_exited(self, living: Rows) -> None:
         """What a process that has exited used is of the past, whatever its rule would keep open."""
-        alive = set(identities(living)) if any(entry.sampled for entry in self._open.values()) else set()
+        pids = [entry.finding.pid for entry in self._open.values() if entry.sampled and entry.finding.pid is not None]
+        if not pids:
+            return
+        alive = set(identities(living.compress(np.isin(living["pid"], pids))))
         for key, entry in list(self._open.items()):
             pid, start_ns = entry.finding.pid, entry.finding.start_ns
             if entry.sampled and pid is not None and start_ns is not None and (pid, start_ns) not in alive:

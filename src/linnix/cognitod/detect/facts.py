@@ -16,6 +16,7 @@ from linnix.cognitod.detect import described, jobs
 from linnix.cognitod.detect.chosen import MIN_CPU_PCT, MIN_RSS_BYTES, choose, writers
 from linnix.cognitod.detect.described import Place
 from linnix.cognitod.detect.moment import Moment
+from linnix.cognitod.handles import of_names
 from linnix.cognitod.model import Activity, Home, Rows, Snapshot, text
 from linnix.cognitod.senses import Identity
 from linnix.cognitod.totals import NO_RATES, HostRates
@@ -89,7 +90,9 @@ def build(
 
 def _groups(live: Rows, ids: Ids) -> tuple[wire.Group, ...]:
     """Of the names that at least two living processes have, those with most CPU and those with most memory."""
-    comms, group, counts = np.unique(live["comm"], return_inverse=True, return_counts=True)
+    names = of_names(live["comm"])
+    _, first, group, counts = np.unique(names, return_index=True, return_inverse=True, return_counts=True)
+    comms = live["comm"][first]
     cpu = np.bincount(group, live["cpu_pct"], len(comms))
     rss = np.bincount(group, live["rss_bytes"].astype(np.float64), len(comms))
     mem = np.bincount(group, live["mem_pct"], len(comms))

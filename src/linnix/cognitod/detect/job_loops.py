@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from linnix.cognitod.detect.lineage import Lineage
 from linnix.cognitod.detect.signs import ShortJobLoop
 from linnix.cognitod.detect.view import NS, Hit, View, Who
-from linnix.cognitod.handles import mixed
+from linnix.cognitod.handles import of_names
 
 #: Programs that lived longer are not short.
 SHORT_JOB_US = 1_000_000
@@ -102,7 +102,6 @@ def _starters(tree: Lineage, at: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _names(comms: NDArray[np.bytes_]) -> int:
     """How many names make up most of these."""
-    # As numbers they are sorted in a fifth of the time.
-    _, counts = np.unique(mixed(*np.ascontiguousarray(comms).view("<u8").reshape(len(comms), -1).T), return_counts=True)
+    _, counts = np.unique(of_names(comms), return_counts=True)
     sums = np.cumsum(np.sort(counts)[::-1])
     return int(np.searchsorted(sums, _MOST * sums[-1])) + 1

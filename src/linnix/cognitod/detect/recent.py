@@ -9,6 +9,8 @@ suspend: it is learned from forks, whose two stamps are taken within microsecond
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,6 +63,11 @@ class Ring:
         """Records later than ``ts_ns``, in no particular order."""
         data = self._data[: self._used]
         return data.compress(data["ts_ns"] > ts_ns)
+
+    def column(self, name: str, ts_ns: int) -> NDArray[Any]:
+        """One field of ``since``, where that is all that is wanted: a copy of far less."""
+        data = self._data[: self._used]
+        return data[name].compress(data["ts_ns"] > ts_ns)
 
     def window(self, now_ns: int, seconds: float) -> tuple[Array, float]:
         """Records of the last ``seconds`` seconds, and how many seconds they really span: fewer where more came than
@@ -124,8 +131,8 @@ class Recent:
         if not short.any():
             return
         exits, lifetime_us = exits.compress(short), lifetime_us[short]
-        execs = self.execs.since(int(ts[short].min()) - (self._max_job_us + 1_000_000) * 1000)
-        ran = _among(identity(exits), execs["key"])
+        execs = self.execs.column("key", int(ts[short].min()) - (self._max_job_us + 1_000_000) * 1000)
+        ran = _among(identity(exits), execs)
         jobs = _parents(exits.compress(ran), JOB)
         jobs["lifetime_us"] = lifetime_us[ran]
         jobs["comm"] = exits["comm"][ran]

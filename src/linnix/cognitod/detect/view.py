@@ -6,10 +6,10 @@ staying open and wire names are the engine's. Invariant: a view is read, never c
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from linnix.insight.facts import Facts, Process
 __all__ = ["MIB", "NS", "Detector", "Held", "Hit", "View", "Who"]
 
 MIB = 1024 * 1024
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -40,6 +42,14 @@ class View:
     known: Facts | None = None  # what is known of the moment of the snapshot, without findings; only with a new sample
     past: Past = field(default_factory=Past)  # what was known before, and that
     lineage: Lineage | None = None  # of the living, where somebody has made it already
+    _once: dict[Hashable, Any] = field(default_factory=dict, init=False)
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What is found for this key: several rules ask the same of a step, and it takes long."""
+        if key not in self._once:
+            self._once[key] = find()
+        found: T = self._once[key]
+        return found
 
     @cached_property
     def living(self) -> Rows:
