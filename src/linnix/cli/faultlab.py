@@ -5,6 +5,7 @@ started is gone when the command ends, and what a killed one left is gone once t
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,49 +25,59 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-Place = Annotated[
-    Path | None,
+Places = Annotated[
+    list[Path] | None,
     typer.Argument(
-        metavar="[FILE_OR_DIR]", help="A scenario, or a folder of them. [default: those that came with Linnix]"
+        metavar="FILE_OR_DIR", help="Scenarios, or folders of them; without any, those that came with Linnix."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("check")
-def check(place: Place = None, as_json: AsJson = False) -> None:
-    """Check scenario files: what they may say, and what they must. Every file that is wrong is told, with its line."""
-    from linnix.faultlab import loading
-    from linnix.faultlab.errors import FormatError
+def check(places: Places = None, as_json: AsJson = False) -> None:
+    """Check scenario files: what they may say, and what they must. Every file that is wrong is told, with its line.
+
+    What a good one requires and this host lacks is told, too; it is no mistake of the file.
+    """
+    from linnix.faultlab import commands, loading
+    from linnix.faultlab.errors import FormatError, MissingError
 
     good, wrong = [], []
+    lacking: dict[str, MissingError] = {}
     with told():
-        paths = loading.files(place or loading.COLLECTION)
+        paths = loading.files(*(places or [loading.COLLECTION]))
         for path in paths:
             try:
                 good.append(loading.load(path))
+                commands.require(good[-1].scenario)
             except FormatError as error:
                 wrong.append(str(error))
+            except MissingError as error:
+                lacking[str(path)] = error
         apart = [str(error) for error in loading.disagreements(good)]
         wrong += apart
     if as_json:
         names = [{"file": str(each.path), "name": each.scenario.name, "digest": each.digest} for each in good]
-        print(json.dumps({"ok": not wrong, "scenarios": names, "errors": wrong}, indent=2))
+        absent = {file: lack.programs for file, lack in lacking.items()}
+        print(json.dumps({"ok": not wrong, "scenarios": names, "errors": wrong, "missing": absent}, indent=2))
     else:
         for line in wrong:
             print(line)
+        for file, lack in lacking.items():
+            print(f"{file}: would be skipped here: {lack}. {lack.advice}", file=sys.stderr)
         print(f"{len(good)} of {len(paths)} files are good" + (", but not beside each other" if apart else ""))
     raise typer.Exit(ExitCode.FAILED if wrong else ExitCode.DONE)
 
 
 @app.command("list")
-def list_(place: Place = None, as_json: AsJson = False) -> None:
+def list_(places: Places = None, as_json: AsJson = False) -> None:
     """List scenarios: class, who is the culprit, how strong and how long, and what it needs."""
     from linnix.faultlab import loading
     from linnix.insight.render import clean
 
     with told():
-        found = [each.scenario for each in loading.load_all(place or loading.COLLECTION)]
+        found = [each.scenario for each in loading.load_all(*(places or [loading.COLLECTION]))]
     if as_json:
         import msgspec
 
@@ -86,7 +97,9 @@ def list_(place: Place = None, as_json: AsJson = False) -> None:
 
 @app.command("run")
 def run(
-    place: Annotated[Path, typer.Argument(metavar="FILE_OR_DIR", help="A scenario, or a folder of them.")],
+    places: Annotated[
+        list[Path], typer.Argument(metavar="FILE_OR_DIR", help="Scenarios, or folders of them; checked together.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the recordings go.")] = None,
     seed: Annotated[
         list[int] | None,
@@ -114,10 +127,11 @@ def run(
     from linnix.faultlab.scenario import PARTS
 
     with told():
-        found = [each for each in loading.load_all(place) if not part or each.scenario.part in part]
+        found = [each for each in loading.load_all(*places) if not part or each.scenario.part in part]
         plans = plan.plans(found, tuple(dict.fromkeys(seed or ())))
         if not plans:
-            raise CommandError(f"{place}: no scenario of part {' or '.join(part or [])}", "Parts: " + ", ".join(PARTS))
+            where = ", ".join(map(str, places))
+            raise CommandError(f"{where}: no scenario of part {' or '.join(part or [])}", "Parts: " + ", ".join(PARTS))
         if dry_run:
             import msgspec
 

@@ -138,7 +138,7 @@ def _commands(scenario: Scenario) -> Iterator[tuple[str, str]]:
         if not _NAME.fullmatch(command.name):
             yield f"{path}.name", f"{command.name!r}: use lower case letters, digits and single hyphens"
         if bool(command.argv) == bool(command.script.strip()):
-            yield path, f"command {command.name!r} needs either argv or script"
+            yield path, f"command {command.name!r} needs argv or script" + (", not both" if command.argv else "")
             continue
         if command.interpreter not in INTERPRETERS:
             yield f"{path}.with", f"unknown interpreter {command.interpreter!r}"

@@ -23,6 +23,8 @@ from linnix.insight.classes import CLASSES
 
 COLLECTION = Path(__file__).with_name("scenarios")
 _LIMIT_BYTES = 256 * 1024
+#: What YAML says of a script whose field lacks its bar, some lines later.
+_TWO_COLONS = "mapping values are not allowed here"
 _KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "": Scenario,
@@ -44,19 +46,23 @@ class Loaded:
     lines: _Lines = field(repr=False, compare=False)
 
 
-def files(place: Path) -> list[Path]:
-    """The scenario files that a path stands for: itself, or those of a folder by name. Raises FormatError."""
-    if place.is_dir():
-        found = sorted(path for path in place.iterdir() if path.suffix in (".yaml", ".yml"))
-        if not found:
+def files(*places: Path) -> list[Path]:
+    """The scenario files that paths stand for: themselves, or those of a folder by name. Raises FormatError."""
+    found: dict[Path, None] = {}
+    for place in places:
+        if not place.is_dir():
+            found[place] = None
+            continue
+        within = sorted(path for path in place.iterdir() if path.suffix in (".yaml", ".yml"))
+        if not within:
             raise FormatError(f"{place}: no scenario file (*.yaml) in this folder")
-        return found
-    return [place]
+        found |= dict.fromkeys(within)
+    return list(found)
 
 
-def load_all(place: Path) -> list[Loaded]:
-    """Every scenario of a file or folder. Raises FormatError for the first that is wrong, alone or beside others."""
-    found = [load(path) for path in files(place)]
+def load_all(*places: Path) -> list[Loaded]:
+    """Every scenario of files and folders. Raises FormatError for the first that is wrong, alone or beside others."""
+    found = [load(path) for path in files(*places)]
     for error in disagreements(found):
         raise error
     return found
@@ -101,7 +107,8 @@ def _parse(text: str, where: str) -> tuple[Scenario, _Lines]:
         plain = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise FormatError(f"{where}:{mark.line + 1 if mark else 1}: {error.problem}") from error
+        hint = "; does a field of several lines begin with '|'?" if error.problem == _TWO_COLONS else ""
+        raise FormatError(f"{where}:{mark.line + 1 if mark else 1}: {error.problem}{hint}") from error
     except RecursionError as error:  # `a: &x [*x]`
         raise FormatError(f"{where}:1: what refers to itself has no end") from error
     except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date that is none

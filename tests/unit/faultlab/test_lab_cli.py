@@ -42,6 +42,19 @@ def test_check_without_a_place_checks_what_came_with_linnix() -> None:
     )
 
 
+def test_check_takes_several_places_and_tells_what_this_host_lacks(folder: Path) -> None:
+    other = folder / "b.yaml"
+    requires = "requires: [tar, no-such-program:no-such-package]\nseeds"
+    other.write_text(text(("name: small", "name: other"), ("renderd", "renderer"), ("seeds", requires)))
+
+    done = faultlab("check", folder / "a.yaml", other, folder)
+
+    lacks = "would be skipped here: no-such-program: not on PATH. Debian has it in: no-such-package"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 of 2 files are good\n", f"{other}: {lacks}\n")
+    answer = json.loads(faultlab("check", folder, "--json").stdout)
+    assert (answer["ok"], answer["missing"]) == (True, {str(other): {"no-such-program": "no-such-package"}})
+
+
 def test_check_answers_in_json(folder: Path) -> None:
     (folder / "b.yaml").unlink()
 

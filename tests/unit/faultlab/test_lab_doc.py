@@ -39,8 +39,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
     )
 
 
-def test_the_example_is_a_scenario() -> None:
-    example = re.search(r"```yaml\n(.*?)```", DOC, re.DOTALL)
+def test_the_examples_are_scenarios() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL)
 
-    assert example is not None
-    assert loading.parse(example[1], "docs/faultlab.md").name == "cpu-spin"
+    assert [loading.parse(each, "docs/faultlab.md").name for each in examples] == ["cpu-spin", "cache-fills"]

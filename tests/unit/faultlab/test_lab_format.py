@@ -99,11 +99,16 @@ def test_a_scenario_is_what_its_file_says() -> None:
         ("as: maild", "cpus: [2]", "x.yaml:12: decoys[0].cpus: a laboratory has 2 CPUs"),
         ("as: maild", "nice: 20", "x.yaml:12: decoys[0].nice: 20 is not between -20 and 19"),
         ("as: maild", "start_s: 8", "x.yaml:12: decoys[0].start_s: 8 is not between 0 and the 8 s"),
-        ("as: maild", "script: ls", "x.yaml:11: decoys[0]: command 'other' needs either argv or script"),
+        ("as: maild", "script: ls", "x.yaml:11: decoys[0]: command 'other' needs argv or script, not both"),
         ("recovery_s: 2", "needs: {memory_mib: 4097}", "x.yaml:16: needs.memory_mib: 4097 is not between 1 and 4096"),
         ("recovery_s: 2", "needs: {disk_mib: 2049}", "x.yaml:16: needs.disk_mib: 2049 is not between 1 and 2048"),
         ("recovery_s: 2", "name: again", "x.yaml:16: 'name' is written twice"),
         ("recovery_s: 2", "a: [", "x.yaml:18: "),
+        (
+            "recovery_s: 2",
+            "setup:\n  for each in 1 2; do\n    echo a: b\n  done",
+            "x.yaml:18: mapping values are not allowed here; does a field of several lines begin with '|'?",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(old: str, new: str, told: str) -> None:
