@@ -43,7 +43,8 @@ def lies(menu: str, chance: random.Random) -> Iterator[str]:
     why, _, acts = places.partition(" act ")
     words = [chance.choice(_WORD.findall(place)) for place in why.split() if not place.startswith("[")]
     taken = [chance.choice(_WORD.findall(place)) for place in acts.split() if not place.startswith("[")]
-    shape = "is={},{},{},{}\nwhy={}" if "Short menu" in menu else "ev=E1\nis={},{},{},{}\nwhy={}\nact={}"
+    parts = ["is={0}", "why={4}", "of={1},{2},{3}"]
+    shape = "\n".join(parts if "Short menu" in menu else ["ev=E1", *parts[:2], "act={5}", *parts[2:]])
 
     def answer(
         cls: str = cls, severity: str = severity, process: str = process, why: str = ",".join(words), end: str = ""

@@ -29,8 +29,9 @@ def _list(parts: Sequence[Part]) -> str:
 
 
 def _body(choice: Choice) -> str:
-    text = f'"{choice.label},{choice.cls},{choice.severity},{choice.process}\\nwhy=" {_list(choice.why)}'
-    return text + (f' "\\nact=" {_list(choice.acts)}' if choice.acts else "")
+    acts = f' "\\nact=" {_list(choice.acts)}' if choice.acts else ""
+    whole = f"{choice.cls},{choice.severity},{choice.process}"
+    return f'"{choice.label}\\nwhy=" {_list(choice.why)}{acts} "\\nof={whole}"'
 
 
 def _evidence(items: Sequence[Item]) -> str:

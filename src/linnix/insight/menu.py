@@ -77,10 +77,11 @@ def first(menu: Menu) -> str:
     """The rules' own answer, in the answer format."""
     choice = menu.choices[0]
     lines = [f"ev={menu.evidence[0].id}"] if menu.evidence else []
-    lines.append(f"is={choice.label},{choice.cls},{choice.severity},{choice.process}")
+    lines.append(f"is={choice.label}")
     lines.append("why=" + ",".join(part.options[0] for part in choice.why))
     if choice.acts:
         lines.append("act=" + ",".join(part.options[0] for part in choice.acts))
+    lines.append(f"of={choice.cls},{choice.severity},{choice.process}")
     return "\n".join(lines)
 
 

@@ -25,19 +25,22 @@ SYSTEM = """\
 You explain the state of a Linux host. You get its figures and a menu of answers that hold.
 S is the host: cpu and mem in percent, load, cores, psi = percent of time waiting, births a second.
 P1, P2 are processes: cpu in percent of one core, mem in percent, grow in MB, threads, age in seconds, forks a second.
+What is 0 is left out, and so is a single thread.
 F are findings of rules, the likeliest cause first. B is who waits for whom, T a trend, U what is unusual here.
 E1, E2 are figures that may be cited. Each menu line offers a cause (label, class, severity, process), and one of
 several words for each place. Cite what shows the cause, pick the line that tells most about the trouble, then one word
 for each place; [places in brackets] may be left out. Answer in exactly these lines and nothing else:
 ev=E1,E2
-is=LABEL,CLASS,SEVERITY,PROCESS
+is=LABEL
 why=WORD,WORD,WORD
 act=WORD,WORD
-A short menu has neither ev nor act. Example:
+of=CLASS,SEVERITY,PROCESS
+The last line is of the cause whose label you chose. A short menu has neither ev nor act. Example:
 ev=E1,E4
-is=A,cpu_spin,medium,P1
+is=A
 why=loops,traceless,wait_cpu,cleared,overload
 act=threads,nice
+of=cpu_spin,medium,P1
 """
 
 
@@ -61,18 +64,27 @@ class Prompt(msgspec.Struct, frozen=True):
 def _host(facts: Facts) -> str:
     host, psi, births = facts.host, facts.pressure, facts.activity
     waits = (("cpu", psi.cpu_some_pct), ("mem", psi.memory_some_pct), ("io", psi.io_some_pct))
-    pressure = " ".join(f"psi_{name}={'?' if value is None else round(value)}" for name, value in waits)
-    return (
-        f"S cpu={round(host.cpu_pct)} mem={round(host.mem_pct)} load={round(host.load_avg[0])} cores={host.cores} "
-        f"{pressure} forks={round(births.forks_per_s)} short={round(births.short_jobs_per_s)}"
+    figures = (
+        *(("cpu", host.cpu_pct), ("mem", host.mem_pct), ("load", host.load_avg[0]), ("cores", host.cores)),
+        *((f"psi_{name}", value) for name, value in waits),
+        *(("forks", births.forks_per_s), ("short", births.short_jobs_per_s)),
     )
+    return f"S {_figures(figures)}"
 
 
 def _process(p: Process) -> str:
-    return (
-        f"{p.id} cpu={round(p.cpu_pct)} mem={round(p.mem_pct)} grow={round(p.rss_delta_bytes / 1e6)} "
-        f"threads={p.threads} age={round(p.age_s)} forks={round(p.forks_per_s)}" + (" own" if p.own else "")
+    figures = (
+        *(("cpu", p.cpu_pct), ("mem", p.mem_pct), ("grow", p.rss_delta_bytes / 1e6)),
+        *([("threads", p.threads)] if p.threads != 1 else []),
+        *(("age", p.age_s), ("forks", p.forks_per_s)),
     )
+    return f"{p.id} {_figures(figures)}" + (" own" if p.own else "")
+
+
+def _figures(figures: Sequence[tuple[str, float | None]]) -> str:
+    """In integers, those that are not 0: each is some tokens that are read before the answer begins."""
+    told = ((name, "?" if value is None else round(value)) for name, value in figures)
+    return " ".join(f"{name}={value}" for name, value in told if value != 0)
 
 
 def _part(part: Part) -> str:

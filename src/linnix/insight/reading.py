@@ -4,9 +4,10 @@ Owns what may stand between a model's words. Refuses meaning: ``verify`` knows w
 space, case and code fences only. Invariant: a pair is given out as soon as its end is seen, and never twice.
 
     ev=E1,E3
-    is=A,cpu_spin,medium,P1
+    is=A
     why=loops,traceless,wait_cpu,cleared,mem_fine
     act=threads,nice
+    of=cpu_spin,medium,P1
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from linnix.insight.reading import Reader
 from linnix.insight.scope import Scope
 
 MAX_CHARS = 2000  # an answer is about 120
-_KEYS = ("ev", "is", "why", "act")
-_SHORT_KEYS = ("is", "why")
+_KEYS = ("ev", "is", "why", "act", "of")
+_SHORT_KEYS = ("is", "why", "of")
 
 
 class _RefusedError(ValueError):
@@ -55,7 +55,7 @@ class Checker:
         self._reader = Reader()
         self._chars = 0
         self._last_key = ""
-        self._said: list[str] = []  # of the line in which the cause is chosen
+        self._said: list[str] = []  # of the line that tells the chosen cause in full
         self._scope: Scope | None = None
         self._open = {"why": list(self._slots), "act": list(self._steps)}
         self._sentences: list[Sentence] = []
@@ -86,10 +86,8 @@ class Checker:
         try:
             for key, value in self._reader.end():
                 self._take(key, value)
-            if self._scope is None or self._last_key not in ("why", "act"):
+            if self._scope is None or self._last_key != "of" or len(self._said) < len(_whole(self._scope)):
                 raise _RefusedError("cut_short", "the answer is cut short")
-            self._skip("why", None)
-            self._skip("act", None)
         except ValueError as error:
             return self._reject(error)
         return self._insight(self._scope)
@@ -99,11 +97,8 @@ class Checker:
         return self.rejection
 
     def _take(self, key: str, value: str) -> None:
-        expected = self._keys[:1] if not self._last_key else self._keys[self._keys.index(self._last_key) :][:2]
-        if key not in expected:
+        if key not in self._expected():
             raise _RefusedError("format", f"unexpected part {render.clean(key, 40)!r}")
-        if self._last_key == "is" and key != "is" and self._scope is None:
-            raise _RefusedError("cut_short", "the answer names no cause")
         self._last_key = key
         match key:
             case "ev":
@@ -114,6 +109,15 @@ class Checker:
                 self._say(self._scope, value)
             case "act" if self._scope is not None:
                 self._recommend(self._scope, value)
+            case "of" if self._scope is not None:
+                self._restate(self._scope, value)
+
+    def _expected(self) -> tuple[str, ...]:
+        """Which parts may come now: the same again, or the next; nobody need recommend anything."""
+        if not self._last_key:
+            return self._keys[:1]
+        left = self._keys[self._keys.index(self._last_key) :]
+        return left[:3] if self._last_key == "why" else left[:2]
 
     def _cite(self, value: str) -> None:
         item = self._citable.get(value)
@@ -124,19 +128,21 @@ class Checker:
         self._cited[item.ref] = Evidence(item.ref, item.value, cited=True)
 
     def _choose(self, value: str) -> None:
-        """A word of label, class, severity and process, all four of which must belong together."""
+        """The label of a cause that was offered."""
+        known = {label.lower(): scope for label, scope in zip(LABELS, self._candidates, strict=False)}
+        if self._scope is not None or value not in known:
+            raise _RefusedError("cause", f"no cause {render.clean(value, 40)!r} was offered, or two are chosen")
+        self._scope = known[value]
+
+    def _restate(self, scope: Scope, value: str) -> None:
+        """A word of class, severity and process, all three of which must be of the chosen cause."""
+        self._skip("why", None)
+        self._skip("act", None)
         self._said.append(value)
-        if len(self._said) == 2 and value not in CLASSES:
+        if len(self._said) == 1 and value not in CLASSES:
             raise _RefusedError("unknown", f"unknown class {render.clean(value, 40)!r}")
-        if len(self._said) < 4:
-            return
-        for label, scope in zip(LABELS, self._candidates, strict=False):
-            known = [label.lower(), scope.cls, scope.severity, process_id(scope).lower()]
-            if self._said == known and self._scope is None:
-                self._scope = scope
-                return
-        said = render.clean(", ".join(self._said), 80)
-        raise _RefusedError("cause", f"the facts do not admit {said!r}")
+        if self._said != _whole(scope)[: len(self._said)]:
+            raise _RefusedError("cause", f"the cause is not {render.clean(', '.join(self._said), 80)!r}")
 
     def _skip(self, key: str, upto: str | None) -> None:
         """Leave the places before ``upto`` empty (all that are open for None), where that is allowed."""
@@ -189,6 +195,10 @@ class Checker:
             actions=tuple(self._recommended),
             choices=len(self._candidates),
         )
+
+
+def _whole(scope: Scope) -> list[str]:
+    return [scope.cls, scope.severity, process_id(scope).lower()]
 
 
 def verify(

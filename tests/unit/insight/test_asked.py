@@ -142,7 +142,7 @@ def test_any_question_gets_an_answer_that_passes_the_check(host: Facts, question
 
 def test_only_what_was_offered_passes_the_check() -> None:
     scopes = asked.answers(asked.read("is postgres ok", DB), DB)
-    answer_of_all = "is=A,normal,info,P2\nwhy=works"
+    answer_of_all = "is=A\nwhy=works\nof=normal,info,P2"
     assert isinstance(verify.verify(answer_of_all, DB, short=True), Insight)
     assert not isinstance(verify.verify(answer_of_all, DB, short=True, scopes=scopes), Insight)
     assert DB.timestamp == NOW

@@ -96,8 +96,8 @@ def test_the_question_holds_no_name_of_a_process_or_host() -> None:
     ("handler", "reason"),
     [
         (completion("Postgres is a Linux kernel module."), "the model's answer failed the check"),
-        (completion("is=A,normal,info,none\nwhy=calm"), "the model's answer failed the check"),
-        (completion(SHORT_ANSWER[:12]), "the model's answer failed the check: the answer is cut short"),
+        (completion("is=A\nwhy=calm\nof=normal,info,none"), "the model's answer failed the check"),
+        (completion(SHORT_ANSWER.rpartition(",")[0]), "the model's answer failed the check: the answer is cut short"),
         (reply(401, b"{}"), "HTTP 401: the key is wrong or missing; set OPENAI_API_KEY or --api-key"),
         (reply(200, b"<html>", "text/html"), "answered with a web page"),
         (reply(503, b'{"error":{"message":"Loading model"}}'), "HTTP 503: Loading model"),
