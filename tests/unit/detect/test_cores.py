@@ -172,9 +172,19 @@ def test_workers_that_fill_the_cores_are_told_by_their_parent_and_not_one_by_one
 def test_a_packer_whose_output_goes_nowhere_takes_in_memory_and_fills_the_cores() -> None:
     w = Seconds(RULES)
     w.host["cpu_pct"] = 100.0
-    w.runs(300, "xz", cpu=150.0, run_delay_pct=40.0, minor_faults_per_s=7000.0, voluntary_switches_per_s=28.0)
+    w.runs(300, "xz", cpu=150.0, run_delay_pct=40.0, minor_faults_per_s=1900.0, voluntary_switches_per_s=28.0)
     w.seconds(12)
     assert w.alarms == {("full", "medium", 300)}
+
+
+def test_compilers_of_large_files_take_in_memory_all_the_time_and_are_a_remark() -> None:
+    w = Seconds(RULES)
+    w.host["cpu_pct"] = 100.0
+    w.runs(300, "ninja")
+    for n in range(2):  # beside other work, as measured: they write nothing for half a minute
+        w.runs(301 + n, "cc1plus", 300, cpu=24.0, run_delay_pct=76.0, minor_faults_per_s=900.0)
+    w.seconds(12)
+    assert (w.alarms, w.remarks) == (set(), {("full", 300)})
 
 
 def test_one_process_with_many_threads_fills_the_cores_and_does_not_spin() -> None:

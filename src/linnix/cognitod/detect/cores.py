@@ -1,12 +1,12 @@
 """``cpu_spin`` and ``cpu_saturation``: much CPU, and nothing to show for it.
 
 Owns what tells a loop from work. Work reads, writes, takes in memory, waits for others or is answered by them, and
-leaves traces of that in every second; a loop does not. Where several fill the cores for long, taking in memory alone is
-no excuse: a compressor whose output goes nowhere does that, too. What wants a CPU is what runs and what waits for one
-to run, so that a loop is seen on a crowded host; but cores are filled by what runs, where there is room on others:
-processes that were put on one CPU wait for each other, and leave the rest of the host alone. Refuses short-lived
-processes: a build's compilers fill the cores rightly. Invariant: what is niced, or does anything else, is not above
-``info``; what its own quota holds back is left to ``cgroup_throttle``.
+leaves traces of that in every second; a loop does not. Where several fill the cores for long, taking in some memory is
+no excuse: a compressor whose output goes nowhere does that, too, but a compiler never stops. What wants a CPU is what
+runs and what waits for one to run, so that a loop is seen on a crowded host; but cores are filled by what runs, where
+there is room on others: processes that were put on one CPU wait for each other, and leave the rest of the host alone.
+Refuses short-lived processes: a build's compilers fill the cores rightly. Invariant: what is niced, or does anything
+else, is not above ``info``; what its own quota holds back is left to ``cgroup_throttle``.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def does_nothing_else(moments: Sequence[Moment], params: CpuSpin | CpuSaturation
     cores = max((mean(moments, lambda p: p.cpu_pct) or 0.0) / 100, _LEAST_CORES)
     switches = calm(moments, lambda p: p.voluntary_switches_per_s)
     faults = calm(moments, lambda p: p.minor_faults_per_s)
-    if switches is None or faults is None or switches > params.max_switches_per_s * cores:
+    if switches is None or faults is None:
         return False
-    if isinstance(params, CpuSpin) and faults > params.max_faults_per_s * cores:
+    if switches > params.max_switches_per_s * cores or faults > params.max_faults_per_s * cores:
         return False
     traffic = calm(moments, lambda p: (p.read_bytes_per_s or 0.0) + (p.write_bytes_per_s or 0.0)) or 0.0
     calls = calm(moments, lambda p: (p.tx_calls_per_s or 0.0) + (p.rx_calls_per_s or 0.0)) or 0.0

@@ -33,8 +33,8 @@ class CpuSpin(Params, frozen=True, kw_only=True, tag="cpu_spin"):
 
 class CpuSaturation(Params, frozen=True, kw_only=True, tag="cpu_saturation"):
     """Processes of one tree want at least ``threshold_pct`` percent of all cores for ``duration`` seconds, and nobody
-    is the wiser for what they compute: of switches and KiB to or from disks at most so many in each second of CPU time.
-    What works is not told unless the cores are full or others wait in ``min_pressure_pct`` of the time.
+    is the wiser for what they compute: of switches, page faults and KiB to or from disks at most so many in each second
+    of CPU time. What works is not told unless the cores are full or others wait in ``min_pressure_pct`` of the time.
     """
 
     cls: ClassVar[str] = "cpu_saturation"
@@ -42,6 +42,7 @@ class CpuSaturation(Params, frozen=True, kw_only=True, tag="cpu_saturation"):
     duration: Window
     min_pressure_pct: Percent = 15.0
     max_switches_per_s: Amount = 50.0
+    max_faults_per_s: Amount = 2000.0
     max_io_kib_per_s: Amount = 32.0
 
 
