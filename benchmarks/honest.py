@@ -90,6 +90,8 @@ double work_{n}_{f}(const double *a, const double *b, int n) {{
     return root ? s + root->weight[{f} & 7] : s;
 }}
 """
+#: Files of the package.
+_PARTS, _LARGE = 30, 4
 
 
 class Work:
@@ -217,10 +219,10 @@ class Work:
     def _write_sources(self) -> None:
         source = self.folder / "source"
         source.mkdir()
-        for n in range(40):
-            functions = "".join(_FUNCTION.format(n=n, f=f) for f in range(60))
+        for n in range(_PARTS):  # the last are large: each keeps a compiler at work for ten seconds, and longer beside others
+            functions = "".join(_FUNCTION.format(n=n, f=f) for f in range(60 if n < _PARTS - _LARGE else 800))
             (source / f"part{n}.c").write_text(_SOURCE.format(n=n) + functions)
-        objects = " ".join(f"part{n}.o" for n in range(40))
+        objects = " ".join(f"part{n}.o" for n in range(_PARTS))
         rules = f"all: libwork.a\nlibwork.a: {objects}\n\tar rcs $@ $^\n%.o: %.c\n\t{self.programs['gcc']} -O2 -c $<\n"
         (source / "Makefile").write_text(rules)
 
