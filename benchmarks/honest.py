@@ -90,7 +90,7 @@ double work_{n}_{f}(const double *a, const double *b, int n) {{
     return root ? s + root->weight[{f} & 7] : s;
 }}
 """
-#: Files of the package.
+#: Files of the package, and how many of them are large: each of these keeps a compiler at work for ten seconds.
 _PARTS, _LARGE = 30, 4
 
 
@@ -219,7 +219,7 @@ class Work:
     def _write_sources(self) -> None:
         source = self.folder / "source"
         source.mkdir()
-        for n in range(_PARTS):  # the last are large: each keeps a compiler at work for ten seconds, and longer beside others
+        for n in range(_PARTS):
             functions = "".join(_FUNCTION.format(n=n, f=f) for f in range(60 if n < _PARTS - _LARGE else 800))
             (source / f"part{n}.c").write_text(_SOURCE.format(n=n) + functions)
         objects = " ".join(f"part{n}.o" for n in range(_PARTS))

@@ -42,4 +42,4 @@ def test_the_defaults_are_those_of_the_code() -> None:
 def test_the_examples_are_scenarios() -> None:
     examples = re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL)
 
-    assert [loading.parse(each, "docs/faultlab.md").name for each in examples] == ["cpu-spin", "cache-fills"]
+    assert [loading.parse(each, "docs/faultlab.md").name for each in examples] == ["renderer-loops", "cache-fills"]
