@@ -120,10 +120,14 @@ def test_who_syncs_is_told_from_who_writes() -> None:
         running("dd", "if=/dev/zero", f"of={place}/too", "bs=4k", "count=9999999", "oflag=dsync") as dsyncs,
         running(sys.executable, "-c", _WRITE, f"{place}/written") as writes,
     ):
-        # on a fast disk hardly one look in five finds it waiting
-        told = [waits.sync_pct for waits in seen(syncs, dsyncs, writes, seconds=10)]
+        found = [False, False, False]
+        for _ in range(6):  # on a fast disk hardly one look in ten finds it waiting, and none of forty now and then
+            told = [waits.sync_pct for waits in seen(syncs, dsyncs, writes, seconds=10)]
+            found = [before or (pct is not None and pct > 0) for before, pct in zip(found, told, strict=True)]
+            if all(found[:2]):
+                break
 
-    assert [pct is not None and pct > 0 for pct in told] == [True, True, False]
+    assert found == [True, True, False]
 
 
 def test_processes_that_pass_on_a_lock_of_a_file_are_told_of_each_other(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -216,6 +217,27 @@ def test_whoever_was_shot_for_the_memory_of_another_is_a_victim() -> None:
         (300, None, ((400, 1400),)),
         (400, "oom_kill:300:1300", ()),
     ]
+
+
+@pytest.mark.parametrize(
+    ("paces", "later_s", "cause"),
+    [
+        ((9.0, 8.9), 10.0, "fd_leak:400:20000000000"),
+        ((9.0, 4.0), 10.0, None),  # not the same files
+        ((9.0, 8.9), 1.0, None),  # both have been there all along
+    ],
+)
+def test_of_two_ends_of_connections_that_nobody_closes_who_came_with_them_is_the_cause(
+    paces: tuple[float, float], later_s: float, cause: str | None
+) -> None:
+    client_ns = 20 * 10**9
+    starts = {300: client_ns - round(later_s * 1e9), 400: client_ns}
+    server, client = (
+        replace(finding("fd_leak", pid, evidence={"open_files_per_s": pace}, since=since), start_ns=starts[pid])
+        for pid, pace, since in ((300, paces[0], 100.0), (400, paces[1], 105.0))
+    )
+    order = [("fd_leak", 300, cause), ("fd_leak", 400, None)]
+    assert ranked([server, client]) == (order[::-1] if cause else order)
 
 
 def test_a_leak_accounts_for_a_kill_elsewhere_unless_that_group_had_a_limit_of_its_own() -> None:

@@ -51,6 +51,11 @@ WAITS_FOR: dict[str, tuple[str, ...]] = {
 #: Who waits for the cause in this share of its stall suffers from it; everybody waits a little for everybody.
 MOSTLY = 0.4
 
+#: Two ends of the same connections get files at paces that differ by no more than this.
+_ONE_PACE = 0.1
+#: Who began so much later was not there before.
+_LATER_NS = 2 * 10**9
+
 #: Classes about the memory of the whole host: whoever is named by them suffers from whoever takes it.
 _MEMORY = ("oom_kill", "oom_risk", "swap_thrash")
 #: Evidence that is named so is about the limit of a control group: ``memory.OF_CGROUP`` and ``cgroup_memory_pct``.
@@ -63,7 +68,7 @@ def explains(cause: Fault, symptom: Fault, scene: Scene) -> bool:
     if cause.severity == "info" and symptom.severity != "info":
         return False
     if cause.cls == symptom.cls:
-        return _the_same_of_the_host(cause, symptom) or _killed(cause, symptom, scene)
+        return _the_same_of_the_host(cause, symptom) or _killed(cause, symptom, scene) or _other_end(cause, symptom)
     return symptom.cls in EXPLAINS.get(cause.cls, ()) and _linked(cause, symptom, scene)
 
 
@@ -79,6 +84,16 @@ def _killed(cause: Fault, symptom: Fault, scene: Scene) -> bool:
     if kill is None or scene.identified(kill.largest) == symptom.who:
         return False
     return cause.who in (scene.identified(kill.largest), scene.identified(kill.parent))
+
+
+def _other_end(cause: Fault, symptom: Fault) -> bool:
+    """Whether the files that the one gets are connections to those that the other opens: both get more at one pace, and
+    the other began when there were none. Of two that have been there all along nobody can tell.
+    """
+    if cause.cls != "fd_leak" or cause.who is None or symptom.who is None:
+        return False
+    one, other = (fault.finding.evidence.get("open_files_per_s", 0.0) for fault in (cause, symptom))
+    return min(one, other) > 0 and abs(one - other) <= _ONE_PACE * other and cause.who[1] > symptom.who[1] + _LATER_NS
 
 
 def _linked(cause: Fault, symptom: Fault, scene: Scene) -> bool:
