@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from linnix.cognitod.detect import told
@@ -220,15 +221,16 @@ def test_whoever_was_shot_for_the_memory_of_another_is_a_victim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paces", "later_s", "cause"),
+    ("paces", "later_s", "age_s", "cause"),
     [
-        ((9.0, 8.9), 10.0, "fd_leak:400:20000000000"),
-        ((9.0, 4.0), 10.0, None),  # not the same files
-        ((9.0, 8.9), 1.0, None),  # both have been there all along
+        ((9.0, 8.9), 10.0, 20.0, "fd_leak:400:20000000000"),
+        ((9.0, 4.0), 10.0, 20.0, None),  # not the same files
+        ((9.0, 8.9), 1.0, 20.0, None),  # both have been there all along
+        ((9.0, 8.9), 10.0, 600.0, None),  # it has leaked for a moment of its life: a server that was started anew
     ],
 )
 def test_of_two_ends_of_connections_that_nobody_closes_who_came_with_them_is_the_cause(
-    paces: tuple[float, float], later_s: float, cause: str | None
+    paces: tuple[float, float], later_s: float, age_s: float, cause: str | None
 ) -> None:
     client_ns = 20 * 10**9
     starts = {300: client_ns - round(later_s * 1e9), 400: client_ns}
@@ -237,7 +239,8 @@ def test_of_two_ends_of_connections_that_nobody_closes_who_came_with_them_is_the
         for pid, pace, since in ((300, paces[0], 100.0), (400, paces[1], 105.0))
     )
     order = [("fd_leak", 300, cause), ("fd_leak", 400, None)]
-    assert ranked([server, client]) == (order[::-1] if cause else order)
+    young = msgspec.structs.replace(process(400), start_ns=client_ns, open_files=180, age_s=age_s)
+    assert ranked([server, client], around(young)) == (order[::-1] if cause else order)
 
 
 def test_a_leak_accounts_for_a_kill_elsewhere_unless_that_group_had_a_limit_of_its_own() -> None:

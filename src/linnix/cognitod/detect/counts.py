@@ -94,7 +94,7 @@ class HostForks(_Counting):
         if not _going_on(forks, len(latest), self.needed, self.window_s):
             return []
         self._behind, exec_pct = view.once(
-            (_latest_s(self.window_s), None if self._was is None else Who.of(self._was.row)),
+            ("whose forks", _latest_s(self.window_s), None if self._was is None else Who.of(self._was.row)),
             lambda: _whose_forks(latest, view, self._was),
         )
         if self.max_exec_pct is not None and exec_pct > self.max_exec_pct:

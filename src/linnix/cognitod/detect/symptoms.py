@@ -53,6 +53,8 @@ MOSTLY = 0.4
 
 #: Two ends of the same connections get files at paces that differ by no more than this.
 _ONE_PACE = 0.1
+#: Of the files that it would have, had it got them at this pace since it began.
+_OF_ALL_ITS_LIFE = 0.7
 #: Who began so much later was not there before.
 _LATER_NS = 2 * 10**9
 
@@ -68,7 +70,9 @@ def explains(cause: Fault, symptom: Fault, scene: Scene) -> bool:
     if cause.severity == "info" and symptom.severity != "info":
         return False
     if cause.cls == symptom.cls:
-        return _the_same_of_the_host(cause, symptom) or _killed(cause, symptom, scene) or _other_end(cause, symptom)
+        return (
+            _the_same_of_the_host(cause, symptom) or _killed(cause, symptom, scene) or _other_end(cause, symptom, scene)
+        )
     return symptom.cls in EXPLAINS.get(cause.cls, ()) and _linked(cause, symptom, scene)
 
 
@@ -86,14 +90,17 @@ def _killed(cause: Fault, symptom: Fault, scene: Scene) -> bool:
     return cause.who in (scene.identified(kill.largest), scene.identified(kill.parent))
 
 
-def _other_end(cause: Fault, symptom: Fault) -> bool:
+def _other_end(cause: Fault, symptom: Fault, scene: Scene) -> bool:
     """Whether the files that the one gets are connections to those that the other opens: both get more at one pace, and
-    the other began when there were none. Of two that have been there all along nobody can tell.
+    the other began later and has done so ever since. Of a server that was started anew its files do not tell that.
     """
-    if cause.cls != "fd_leak" or cause.who is None or symptom.who is None:
+    process = scene.process(cause.who)
+    if cause.cls != "fd_leak" or process is None or cause.who is None or symptom.who is None:
         return False
     one, other = (fault.finding.evidence.get("open_files_per_s", 0.0) for fault in (cause, symptom))
-    return min(one, other) > 0 and abs(one - other) <= _ONE_PACE * other and cause.who[1] > symptom.who[1] + _LATER_NS
+    at_one_pace = min(one, other) > 0 and abs(one - other) <= _ONE_PACE * other
+    all_its_life = (process.open_files or 0) >= _OF_ALL_ITS_LIFE * one * process.age_s
+    return at_one_pace and all_its_life and cause.who[1] > symptom.who[1] + _LATER_NS
 
 
 def _linked(cause: Fault, symptom: Fault, scene: Scene) -> bool:
