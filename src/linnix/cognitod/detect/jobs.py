@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from linnix.cognitod.detect.moment import Moment
 from linnix.cognitod.detect.recent import identities
 from linnix.cognitod.detect.tags import SHORT_NS
-from linnix.cognitod.events import COMM_LEN, Kind
-from linnix.cognitod.handles import Index
+from linnix.cognitod.events import Kind
+from linnix.cognitod.handles import Index, mixed, of_names
 from linnix.cognitod.model import Rows, text
 from linnix.insight.facts import Job
 
@@ -47,7 +47,6 @@ _HEAD, _TAIL = 79, 40
 _FAR = 8
 #: Who lived longer is told as the parent though it is gone.
 _LONG_LIVED_NS = 2_000_000_000
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
 
 _Value = TypeVar("_Value", int, str)
 
@@ -130,9 +129,8 @@ class _Children:
         direct: NDArray[np.bool_],
         below: NDArray[np.bool_],
     ) -> _Children:
-        comms = np.ascontiguousarray(rows["comm"][at])
-        halves = comms.view("<u8").reshape(-1, COMM_LEN // 8)
-        keys = (2 * parents + below).astype(np.uint64) * _MIX[0] ^ halves[:, 0] * _MIX[1] ^ halves[:, 1] * _MIX[2]
+        comms = rows["comm"][at]
+        keys = mixed(2 * parents + below, of_names(comms))
         _, first, group, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         signals = (rows["exit_signal"][at] & 0x7F).astype(np.int64)
         codes = np.where(ended, np.where(signals > 0, -signals, rows["exit_code"][at].astype(np.int64)), 0)
