@@ -44,7 +44,7 @@ def lies(menu: str, chance: random.Random) -> Iterator[str]:
     words = [chance.choice(_WORD.findall(place)) for place in why.split() if not place.startswith("[")]
     taken = [chance.choice(_WORD.findall(place)) for place in acts.split() if not place.startswith("[")]
     parts = ["is={0}", "why={4}", "of={1},{2},{3}"]
-    shape = "\n".join(parts if "Short menu" in menu else ["ev=E1", *parts[:2], "act={5}", *parts[2:]])
+    shape = "\n".join(parts if "Short menu" in menu else ["ev=a", *parts[:2], "act={5}", *parts[2:]])
 
     def answer(
         cls: str = cls, severity: str = severity, process: str = process, why: str = ",".join(words), end: str = ""
@@ -61,7 +61,7 @@ def lies(menu: str, chance: random.Random) -> Iterator[str]:
     yield answer(end="\nThe culprit is mysqld (pid 4711).")
     yield "The culprit is mysqld (pid 4711).\n" + answer()
     yield answer(end=" (confidence 99 %)")
-    yield answer().replace("ev=E1", "ev=E97") if "ev=" in shape else answer().replace("why=", "so=")
+    yield answer().replace("ev=a", "ev=z") if "ev=" in shape else answer().replace("why=", "so=")
 
 
 def liar(seed: int) -> Handler:

@@ -11,12 +11,14 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 
 from linnix.faultlab import proc
 from linnix.faultlab.dataset import Run
 from linnix.faultlab.ticks import Judge
+from linnix.insight import prompt
 from linnix.insight.facts import Facts
 
 Key = tuple[int, int]  # pid, start in ticks: a start that the daemon never told is known as /proc rounds it down
@@ -49,7 +51,7 @@ HOSTILE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """One moment. ``cls`` is what is wrong at it, ``normal`` where nothing is; ``culprits`` are all processes whose
     stopping would end it.
@@ -69,10 +71,13 @@ class Case:
         """Whether something is wrong at it."""
         return self.cls != "normal"
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Of its facts: an answer is to what was asked, not to what has the same name."""
-        return hashlib.sha256(msgspec.json.encode(self.facts)).hexdigest()[:16]
+        """Of its facts, and of how a model is asked about them: an answer is to what was asked, in the words and the
+        format of that day, and not to what has the same name.
+        """
+        asked = msgspec.json.encode((self.facts, prompt.build(self.facts)))
+        return hashlib.sha256(asked).hexdigest()[:16]
 
 
 def key(pid: int, start_ns: int) -> Key:

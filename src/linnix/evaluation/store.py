@@ -1,7 +1,7 @@
 """Predictions in a file, a line each.
 
 Owns the file. Refuses to change what is there. Invariant: who stops in the middle goes on where it stopped, and what
-was asked once is not asked again, unless the facts of that case are others today.
+was asked once is not asked again, unless the facts of that case, or the question about them, are others today.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from linnix.evaluation.cases import Case
 from linnix.evaluation.systems import Prediction, System
 
-#: A system, a case, and the digest of its facts.
+#: A system, a case, and the digest of what was asked.
 Asked = tuple[str, str, str]
 
 

@@ -1,4 +1,4 @@
-"""What a model may cite: a few measured figures, numbered.
+"""What a model may cite: a few measured figures, each with a letter.
 
 Owns the choice, and how a figure stands in a prompt. Refuses sentences: clauses have figures of their own. Invariants:
 the same facts and causes give the same list; each figure is one of Facts.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 from linnix.insight import fields
 from linnix.insight.catalogue.clause import CALM_PCT
@@ -19,6 +20,8 @@ LISTED, CITED = 5, 3
 #: Of each finding so many are listed; ``threshold`` goes with the first.
 _OF_FINDING = 2
 _THRESHOLD = "threshold"
+#: Up to here ``brief`` writes all digits.
+_SPELT_OUT = 10_000
 #: By what a process stands out where no rule has found it.
 _STANDS_OUT = {
     "cpu_saturation": "cpu_pct",
@@ -35,7 +38,7 @@ _STANDS_OUT = {
 class Item:
     """One figure. ``words`` is what the prompt says of it; no name of a process is in it."""
 
-    id: str  # E1 …
+    id: str  # a letter: one token, where a number after another letter is two
     ref: str
     value: float
     words: str
@@ -47,12 +50,21 @@ def listed(facts: Facts, scopes: Sequence[Scope]) -> tuple[Item, ...]:
     for ref, value, words in (*_of_causes(facts, scopes), *_pressure(facts)):
         if len(found) < LISTED:
             found.setdefault(ref, (value, words))
-    return tuple(Item(f"E{n}", ref, value, words) for n, (ref, (value, words)) in enumerate(found.items(), 1))
+    lettered = zip(ascii_lowercase, found.items(), strict=False)
+    return tuple(Item(letter, ref, value, words) for letter, (ref, (value, words)) in lettered)
 
 
 def short(value: float) -> str:
     """A figure as prompts have it: whole, and one digit behind the point only below ten."""
     return f"{value:.1f}".removesuffix(".0") if abs(value) < 10 else str(round(value))
+
+
+def brief(value: float) -> str:
+    """The same with k, M, G or T, in thousands, from ten thousand on: digits are a token each to many models."""
+    for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if abs(value) >= max(10**power, _SPELT_OUT):
+            return short(value / 10**power) + prefix
+    return short(value)
 
 
 def _of_causes(facts: Facts, scopes: Sequence[Scope]) -> Iterator[tuple[str, float, str]]:
@@ -62,17 +74,17 @@ def _of_causes(facts: Facts, scopes: Sequence[Scope]) -> Iterator[tuple[str, flo
             figures = [(key, value) for key, value in finding.evidence.items() if key != _THRESHOLD]
             for number, (key, value) in enumerate(figures[:_OF_FINDING]):
                 limit = finding.evidence.get(_THRESHOLD) if number == 0 else None
-                words = f"{finding.id} {key} {short(value)}" + (f" limit {short(limit)}" if limit is not None else "")
+                words = f"{finding.id} {key} {brief(value)}" + (f" limit {brief(limit)}" if limit is not None else "")
                 yield f"{finding.id}.{key}", value, words
         elif process is not None and scope.cls in _STANDS_OUT:
             field = _STANDS_OUT[scope.cls]
             figure = fields.of(process, field, facts)
             if figure is not None and isinstance(figure.value, float):
-                yield figure.ref, figure.value, f"{process.id} {field} {short(figure.value)}"
+                yield figure.ref, figure.value, f"{process.id} {field} {brief(figure.value)}"
 
 
 def _pressure(facts: Facts) -> Iterator[tuple[str, float, str]]:
     for field, name in fields.PRESSURE.items():
         value: float | None = getattr(facts.pressure, name)
         if value is not None and value >= CALM_PCT:
-            yield f"S.{field}", value, f"S {field} {short(value)}"
+            yield f"S.{field}", value, f"S {field} {brief(value)}"

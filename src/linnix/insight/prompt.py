@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from linnix.insight import grammar, menu
-from linnix.insight.evidence import short as short_figure
+from linnix.insight.evidence import brief
 from linnix.insight.facts import Facts, Process
 from linnix.insight.fields import METRICS, SERIES
 from linnix.insight.menu import Choice, Menu, Part
@@ -27,16 +27,16 @@ S is the host: cpu and mem in percent, load, cores, psi = percent of time waitin
 P1, P2 are processes: cpu in percent of one core, mem in percent, grow in MB, threads, age in seconds, forks a second.
 What is 0 is left out, and so is a single thread.
 F are findings of rules, the likeliest cause first. B is who waits for whom, T a trend, U what is unusual here.
-E1, E2 are figures that may be cited. Each menu line offers a cause (label, class, severity, process), and one of
+Lines a, b are figures that may be cited. Each menu line offers a cause (label, class, severity, process), and one of
 several words for each place. Cite what shows the cause, pick the line that tells most about the trouble, then one word
 for each place; [places in brackets] may be left out. Answer in exactly these lines and nothing else:
-ev=E1,E2
+ev=a,b
 is=LABEL
 why=WORD,WORD,WORD
 act=WORD,WORD
 of=CLASS,SEVERITY,PROCESS
 The last line is of the cause whose label you chose. A short menu has neither ev nor act. Example:
-ev=E1,E4
+ev=a,d
 is=A
 why=loops,traceless,wait_cpu,cleared,overload
 act=threads,nice
@@ -112,10 +112,10 @@ def _context(facts: Facts) -> Iterator[str]:
         yield f"{pair.id} {pair.victim} waits for {pair.offender} {pair.resource} {amount}"
     trend = next((t for t in facts.trends if t.process is None and t.metric in METRICS and t.delta), None)
     if trend is not None and trend.direction != "steady":
-        yield f"{trend.id} {trend.metric} {trend.direction} {short_figure(abs(trend.delta))}"
+        yield f"{trend.id} {trend.metric} {trend.direction} {brief(abs(trend.delta))}"
     strange = max((u for u in facts.unusual if u.series in SERIES), key=lambda u: u.score, default=None)
     if strange is not None:
-        yield f"{strange.id} {strange.series} {short_figure(strange.value)} usual {short_figure(strange.typical)}"
+        yield f"{strange.id} {strange.series} {brief(strange.value)} usual {brief(strange.typical)}"
 
 
 def _user(facts: Facts, offered: Menu, short: bool) -> str:

@@ -3,7 +3,7 @@
 Owns what may stand between a model's words. Refuses meaning: ``verify`` knows which words there are. Lenient on white
 space, case and code fences only. Invariant: a pair is given out as soon as its end is seen, and never twice.
 
-    ev=E1,E3
+    ev=a,c
     is=A
     why=loops,traceless,wait_cpu,cleared,mem_fine
     act=threads,nice

@@ -45,7 +45,7 @@ class Checker:
     ) -> None:
         """``scopes``: the causes that were offered, where these are not all that the facts admit."""
         self._candidates = tuple(offered(candidates(facts) if scopes is None else scopes, short))
-        self._citable = {} if short else {e.id.lower(): e for e in evidence.listed(facts, self._candidates)}
+        self._citable = {} if short else {e.id: e for e in evidence.listed(facts, self._candidates)}
         self._keys: tuple[str, ...] = _KEYS if self._citable else _KEYS[1:]
         if short:
             self._keys = _SHORT_KEYS

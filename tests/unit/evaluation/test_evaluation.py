@@ -16,7 +16,7 @@ from linnix.evaluation.score import measures
 from linnix.evaluation.store import Predictions, PredictionsError
 from linnix.evaluation.systems import Asked, Prediction, Rules
 from linnix.insight import facts as wire
-from linnix.insight import menu
+from linnix.insight import menu, prompt
 from linnix.insight.asking.question import COMPLETIONS, Endpoint, parse_endpoint
 from linnix.insight.facts import Facts
 from support.far_end import Server, completion, host, process, serving
@@ -153,6 +153,12 @@ def test_a_model_is_asked_once_for_each_case_and_what_it_said_is_kept(tmp_path: 
     assert (first.cited, first.choices, first.answer_tokens) == (("F1.wanted_cpu_pct",), 3, 30.0)
     found = measures([(CASES[0], first)])
     assert (found["parsed"].value, found["evidence_precision"].value, found["as_rules"].value) == (1.0, 1.0, 1.0)
+
+
+def test_an_answer_to_the_same_facts_in_other_words_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = CASES[0].digest
+    monkeypatch.setattr(prompt, "SYSTEM", "Another release asks like this.")
+    assert before == CASES[0].digest != replace(CASES[0]).digest
 
 
 def test_a_free_model_gets_no_grammar_and_no_second_chance() -> None:

@@ -17,7 +17,7 @@ def told(text: str, **instead: float) -> Token:
 @pytest.mark.parametrize(
     "tokens",
     [
-        [told("ev"), told("="), told("E1"), told("\nis"), told("="), told("B", A=0.1, B=0.3, is_=0.4), told(",")],
+        [told("ev"), told("="), told("a"), told("\nis"), told("="), told("B", A=0.1, B=0.3, is_=0.4), told(",")],
         [told("is", x=0.9), told("=B", _A=0.1, _B=0.3, _Z=0.5), told(",cpu")],
         [told("is=B,", is_A=0.1, is_B=0.3)],
     ],

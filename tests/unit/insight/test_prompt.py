@@ -11,6 +11,7 @@ import pytest
 from hosts import HOSTS
 
 from linnix.insight import prompt
+from linnix.insight.evidence import brief
 
 GOLDEN = Path(__file__).parent / "golden"
 PINNED = ("saturation by two", "fork storm", "memory leak", "degraded", "hostile names", "nothing listed")
@@ -39,6 +40,14 @@ def test_a_prompt_stays_small_enough_for_an_answer_in_time() -> None:
     for host in HOSTS.values():
         assert len(prompt.build(host).messages[1].content) < 1000
         assert len(prompt.build(host, short=True).messages[1].content) < 450
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.04, "0"), (2.25, "2.2"), (9.96, "10"), (9999.0, "9999"), (10_000.0, "10k"), (85e6, "85M"), (-1.23e12, "-1.2T")],
+)
+def test_long_figures_are_told_in_few_characters(value: float, written: str) -> None:
+    assert brief(value) == written
 
 
 if __name__ == "__main__":
