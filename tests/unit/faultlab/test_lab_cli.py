@@ -227,3 +227,14 @@ def test_what_is_packed_is_graded_where_it_lies_and_the_test_part_with_a_reason(
     done = faultlab("unpack", tmp_path / "set" / "train.tar.xz", "--out", tmp_path / "again")
     assert done.stdout == f"2 runs from {tmp_path}/set/train.tar.xz\n"
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["a-1", "b-1"]
+
+
+def test_scenarios_from_elsewhere_are_good_and_graded_as_their_page_says() -> None:
+    there = Path(__file__).parents[3] / "datasets" / "elsewhere"
+
+    assert faultlab("check", there).stdout == "2 of 2 files are good\n"
+    graded = json.loads(faultlab("grade", there, "--rejudge", "--json").stdout)["runs"]
+    assert [(each["run"], each["said"]["class"], each["said"]["command"], each["hit"]) for each in graded] == [
+        ("cache-prewarm-1", "mem_leak", "cache", False),
+        ("webhook-delivery-1", "fd_leak", "relay", True),
+    ]
