@@ -142,7 +142,7 @@ PAGE = reply(200, b"<!doctype html><title>Welcome to nginx</title>", "text/html"
         (PAGE, "answered with a web page, not with a chat completion; the path should end in /v1/chat/completions"),
         (reply(401, b'{"error":{"message":"Invalid API Key"}}'), "HTTP 401: the key is wrong or missing"),
         (reply(301, b"", Location="http://example.org/"), "redirects to http://example.org/; redirects are"),
-        (reply(503, b'{"error":{"message":"Loading model"}}'), "HTTP 503: Loading model"),
+        (reply(503, b'{"error":{"message":"Loading model"}}'), 'HTTP 503: "Loading model"'),
         (events(delta(ANSWER[:30])), "the answer broke off after 30 characters"),
         (hang_up, "connection closed without an answer"),
         (events(then=until_the_client_leaves), "no complete answer within 1 s (--timeout); lower LLAMA_CTX"),

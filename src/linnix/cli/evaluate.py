@@ -31,7 +31,8 @@ def evaluate(
         typer.Option(
             "--model",
             metavar="WHOM",
-            help="rules, bundled, FILE.gguf or the URL of an endpoint; free:… without a grammar. Repeatable.",
+            help="rules, bundled, FILE.gguf, or an endpoint: URL, or URL#MODEL; free:… without a grammar. Repeatable. "
+            "A key for endpoints is read from OPENAI_API_KEY.",
         ),
     ] = None,
     ab: Annotated[
@@ -61,22 +62,24 @@ def evaluate(
     Examples: linnix eval --cases datasets/faultlab --part validation --model bundled ·
     linnix eval --cases runs --ab rules bundled --predictions p.jsonl
     """
-    names = list(dict.fromkeys([*(model or []), *(ab or ())])) or ["rules"]
     if grammar not in ("auto", "gbnf", "lark"):
         raise typer.BadParameter("--grammar is auto, gbnf or lark")
+    wanted = list(dict.fromkeys([*(model or []), *(ab or ())])) or ["rules"]
+    names = [_called(name, grammar) for name in wanted]
     from linnix.evaluation import report, score
     from linnix.evaluation.store import Predictions, PredictionsError
 
     with told(), _kept(PredictionsError):
         asked = _cases(cases, part, why, moments, hostile, limit)
         known = Predictions(predictions)
-        for name in names:
-            _ask(name, asked, known, grammar, timeout)
+        for whom, name in zip(wanted, names, strict=True):
+            _ask(whom, name, asked, known, grammar, timeout)
         by_id = {case.id: case for case in asked}
         said = {name: known.of(name, asked) for name in names}
         pairs = {name: [(by_id[p.case], p) for p in said[name]] for name in names}
         scores = {name: score.measures(pairs[name]) for name in names}
-        compared = score.paired(by_id, said[ab[0]], said[ab[1]]) if ab else None
+        both = [_called(name, grammar) for name in ab or ()]
+        compared = score.paired(by_id, said[both[0]], said[both[1]]) if both else None
         shown = report.examples(pairs[names[-1]]) if examples else []
     if as_json:
         import msgspec
@@ -91,8 +94,8 @@ def evaluate(
         return
     print(f"{len(asked)} moments\n")
     print("\n".join(report.markdown(scores)))
-    if compared and ab:
-        print("\n" + "\n".join(report.paired(compared, *ab)))
+    if compared:
+        print("\n" + "\n".join(report.paired(compared, *both)))
     if shown:
         print("\n" + "\n".join(line for each in shown for line in report.example(*each)))
 
@@ -114,12 +117,17 @@ def _cases(place: Path, part: str | None, why: str, moments: int, hostile: int, 
     return found[:limit] if limit else found
 
 
-def _ask(name: str, cases: "Sequence[Case]", known: "Predictions", grammar: str, timeout: float) -> None:
+def _called(whom: str, grammar: str) -> str:
+    """How a system is called, in tables and among what is kept: with the grammar that was asked for."""
+    return whom if grammar == "auto" or whom == "rules" or whom.startswith(FREE) else f"{whom} ({grammar})"
+
+
+def _ask(whom: str, name: str, cases: "Sequence[Case]", known: "Predictions", grammar: str, timeout: float) -> None:
     missing = len(known.missing(name, cases))
     if not missing:
         return
     with ExitStack() as stack:
-        system = _system(name, stack, grammar, timeout)
+        system = _system(whom, name, stack, grammar, timeout)
         _follow(name, missing, known.ask(system, cases))
 
 
@@ -139,22 +147,25 @@ def _follow(name: str, number: int, predictions: "Iterator[Prediction]") -> None
         pass
 
 
-def _system(name: str, stack: ExitStack, grammar: str, timeout: float) -> "System":
+def _system(name: str, called: str, stack: ExitStack, grammar: str, timeout: float) -> "System":
+    import os
+
     from linnix.evaluation.systems import Asked, Rules
     from linnix.insight.asking.errors import AddressError
-    from linnix.insight.asking.question import Endpoint, parse_endpoint
+    from linnix.insight.asking.question import DEFAULT_MODEL, Endpoint, parse_endpoint
 
     if name == "rules":
         return Rules()
     whom = name.removeprefix(FREE)
-    url, rss_bytes = whom, None
+    (url, _, model), rss_bytes = whom.partition("#"), None
     if whom == "bundled" or whom.endswith(".gguf"):
         url, rss_bytes = _served(None if whom == "bundled" else Path(whom), stack)
     try:
-        endpoint = Endpoint(parse_endpoint(url, "--model"))
+        at = parse_endpoint(url, "--model")
+        endpoint = Endpoint(at, model or DEFAULT_MODEL, os.environ.get("OPENAI_API_KEY") or None)
     except AddressError as error:
         raise typer.BadParameter(f"{error}; or rules, bundled, or a FILE.gguf") from error
-    return Asked(name, endpoint, timeout, None if grammar == "auto" else grammar, name != whom, rss_bytes)
+    return Asked(called, endpoint, timeout, None if grammar == "auto" else grammar, name != whom, rss_bytes)
 
 
 def _served(path: Path | None, stack: ExitStack) -> tuple[str, Callable[[], float | None]]:

@@ -144,7 +144,7 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
         bookkeeper = Bookkeeper(sight.counters, instruments.idle_clock(optional.instruments))
         stack.callback(bookkeeper.close)
         processes = Table(retention_ns=config.telemetry.retention_seconds * 10**9)
-        sights = Sights(tell=lambda finding: pipeline.judging.note(finding), identify=processes.youngest)
+        sights = Sights(tell=lambda finding: pipeline.judging.note(finding, book.off), identify=processes.youngest)
         meters = blaming.choose(config, homes.cgroups.mount)
         blame = blaming.keep(meters, processes, homes)
         eyes: list[Instrument] = [Apart(home_reader), *meters.engagements, *optional.instruments]
@@ -176,6 +176,7 @@ async def _serve(config: Config, handlers: Handlers, book: Rulebook) -> int:
             offline=config.runtime.offline,
             attach=pipeline.judging.explain,
             on_outcome=inferences.on_outcome,
+            on_shown=inferences.on_shown,
         )
         privacy = config.privacy
         redactor = Redactor(privacy.redact_patterns, shown=privacy.allow_patterns, groups=privacy.redact_groups)

@@ -24,6 +24,7 @@ from linnix.cognitod.config import Reasoner
 from linnix.cognitod.model import Alert
 from linnix.insight import rules_text
 from linnix.insight.answer import Insight
+from linnix.insight.catalogue.causes import UNEASY_PCT
 from linnix.insight.facts import Facts, Finding
 
 if TYPE_CHECKING:  # an HTTP client is loaded when it is needed, which on many hosts is never
@@ -45,7 +46,8 @@ AGAIN_S, GIVE_UP_S = 2.0, 60.0
 ABOVE = "medium"
 MAX_WAITING = 16
 
-#: What is wrong: class, severity and process of each finding that is worth an alarm.
+#: What is wrong: class, severity and process of each finding that is worth an alarm, and whether something waits for
+#: memory or storage though no rule objects, since nobody says then that all is well.
 Key = tuple[tuple[str, str, int | None, int | None], ...]
 
 
@@ -72,13 +74,17 @@ class Explaining:
         offline: bool,
         attach: Callable[[str, Insight], None],
         on_outcome: Callable[[Outcome], None] = lambda _: None,
+        on_shown: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``attach`` is given the id of an alert and its explanation; ``on_outcome`` hears of every question."""
+        """``attach`` is given the id of an alert and its explanation; ``on_outcome`` hears of every question,
+        ``on_shown`` whether somebody who asked got what was ``kept`` or the ``rules``' text.
+        """
         self._facts = facts
         self._config = config
         self._offline = offline
         self._attach = attach
         self._on_outcome = on_outcome
+        self._on_shown = on_shown
         self._kept: Kept | None = None
         self._wanted = False
         self._asked_at = -EVERY_S
@@ -93,7 +99,9 @@ class Explaining:
             self._wanted = True
             self._woken.set()
         if kept is not None and kept.insight is not None and age_s <= SHOW_S:
+            self._on_shown("kept")
             return kept.insight, kept.timestamp
+        self._on_shown("rules")
         return rules_text.explain(facts), facts.timestamp
 
     def on_alert(self, alert: Alert) -> None:
@@ -193,7 +201,10 @@ def key_of(facts: Facts) -> Key:
         who = processes.get(finding.process or "")
         return finding.cls, finding.severity, who.pid if who else None, who.start_ns if who else None
 
-    return tuple(of(finding) for finding in facts.findings if finding.severity != "info")
+    psi = facts.pressure
+    waits = (("memory", psi.memory_some_pct, UNEASY_PCT), ("storage", psi.io_some_pct, 2 * UNEASY_PCT))
+    uneasy = tuple((name, "", None, None) for name, value, least in waits if (value or 0.0) >= least)
+    return tuple(of(finding) for finding in facts.findings if finding.severity != "info") + uneasy
 
 
 def busy(facts: Facts) -> bool:

@@ -67,6 +67,11 @@ class Case:
     hostile: bool = False
 
     @property
+    def origin(self) -> str:
+        """The id of the moment that a hostile one is made of; its own of any other."""
+        return self.id.partition("!")[0]
+
+    @property
     def is_fault(self) -> bool:
         """Whether something is wrong at it."""
         return self.cls != "normal"

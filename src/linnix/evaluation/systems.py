@@ -1,7 +1,7 @@
 """Who explains: the rules alone, or a model at an endpoint, constrained or free.
 
-Owns the asking and what is kept of it. Refuses judgement. Invariant: a prediction holds the raw answers, so that every
-figure can be computed again from it.
+Owns the asking and what is kept of it. Refuses judgement. Invariant: a prediction holds the raw answers, and whatever
+else it says of them can be found again from these: by the check of today, in the words of today.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from linnix.evaluation.cases import Case
-from linnix.insight import evidence, judge, rules_text
+from linnix.insight import evidence, judge, rules_text, verify
 from linnix.insight.answer import Insight
 from linnix.insight.asking.engines import FREE
 from linnix.insight.asking.question import Endpoint
@@ -53,6 +53,13 @@ class Prediction(msgspec.Struct, kw_only=True, omit_defaults=True):
     answer_tokens: float = 0.0
     tokens_per_s: float | None = None
     rss_bytes: float | None = None  # of the model server, resident, after the answer
+
+
+#: What of a prediction only the asking itself can tell.
+_MEASURED = (
+    *("answers", "heard_out", "first_s", "sentence_s", "answer_s", "total_s", "prompt_tokens", "cached_tokens"),
+    *("answer_tokens", "tokens_per_s", "rss_bytes"),
+)
 
 
 class System(Protocol):
@@ -119,6 +126,29 @@ class Asked:
             tokens_per_s=timings.get("predicted_per_second"),
             rss_bytes=self.rss_bytes() if self.rss_bytes else None,
         )
+
+
+def again(case: Case, kept: Prediction) -> Prediction:
+    """What was said, checked and worded by the code of today. Times and tokens are those of then; an answer that did
+    not come in time does not come now.
+    """
+    rejections = []
+    for answer in kept.answers:
+        checker = verify.Checker(case.facts)
+        checker.feed(answer)
+        checked = checker.finish()
+        if isinstance(checked, Insight):
+            found = _prediction(kept.system, case, checked, kept.total_s)
+            told = msgspec.structs.replace(found, confidence=kept.confidence, rejections=tuple(rejections))
+            return _measured(told, kept)
+        rejections.append(checked.kind)
+    failure = "refused" if kept.failure is None and rejections else kept.failure
+    found = _prediction(kept.system, case, rules_text.explain(case.facts), kept.total_s)
+    return _measured(msgspec.structs.replace(found, rejections=tuple(rejections), failure=failure), kept)
+
+
+def _measured(found: Prediction, kept: Prediction) -> Prediction:
+    return msgspec.structs.replace(found, **{name: getattr(kept, name) for name in _MEASURED})
 
 
 def _prediction(name: str, case: Case, insight: Insight, seconds: float) -> Prediction:

@@ -7,6 +7,7 @@ does, since its socket is shut from our side.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -174,8 +175,8 @@ def as_shipped(environ: Mapping[str, str], data: Path, api: int, metrics: int) -
     """What a daemon of our own is told: nothing that is set up on this host, neither variables nor files, since what is
     recorded is of the defaults.
     """
-    settings = data / "linnix.toml"  # instead of the one in /etc, and of the rules.d beside that
-    settings.touch()
+    settings = data / "linnix.toml"  # instead of the one in /etc
+    settings.write_text(f"[rules]\ndir = {json.dumps(str(data / 'rules.d'))}\n")  # instead of /etc/linnix/rules.d
     return {
         **{name: value for name, value in environ.items() if not name.startswith("LINNIX_")},
         "LINNIX_CONFIG": str(settings),

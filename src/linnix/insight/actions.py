@@ -80,7 +80,17 @@ def _theirs(scope: Scope) -> bool:
 
 
 def _calm(scope: Scope) -> bool:
-    return not scope.alarms
+    return not scope.alarms and scope.second is None and not _held_up(scope)
+
+
+def _passed_over(scope: Scope) -> bool:
+    """A lesser cause was chosen than one that a rule has found."""
+    return not scope.alarms and scope.second is not None
+
+
+def _held_up(scope: Scope) -> bool:
+    """Somebody asks about a process that waits for another."""
+    return scope.asked and not scope.alarms and scope.second is None and scope.suffering is not None
 
 
 def _trouble(scope: Scope) -> bool:
@@ -104,6 +114,9 @@ _LOOK = (
     _action("nothing", "look", None, "Nothing needs to be done.", None, _calm),
     _action("again", "look", None, "Look again when something feels slow: {command}.", "linnix-reasoner --short",
             _calm),
+    _action("others", "look", None, "See what rules have found, the likeliest first: {command}.", "linnix findings",
+            _passed_over),
+    _action("held_up", "look", None, "See who waits for whom: {command}.", "linnix blame --watch", _held_up),
     _action("waits", "look", "noisy_neighbour io_saturation swap_thrash", "See who waits for whom: {command}.",
             "linnix blame --watch"),
     _action("threads", "look", CPU, "See which of its threads is busy: {command}.", "top -H -p {pid}"),

@@ -68,17 +68,31 @@ class Insight(msgspec.Struct, frozen=True, kw_only=True):
     choices: int = 1
 
 
-#: Kinds of rejections, for counters.
-REJECTIONS = ("format", "too_long", "cut_short", "unknown", "evidence", "cause", "clause", "action")
+#: Kinds of rejections, and what is said of an answer that has one: never in the words of that answer.
+REJECTIONS = {
+    "format": "it is not in the format",
+    "too_long": "it is too long",
+    "cut_short": "it is cut short",
+    "unknown": "it uses a word that is not in the catalogue",
+    "evidence": "it cites what was not offered",
+    "cause": "it chooses a cause that was not offered",
+    "clause": "it says something that does not hold here",
+    "action": "it recommends what does not fit here",
+}
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """Why an answer was not accepted. ``reason`` is for people, and never quotes the answer unclean; ``kind`` is of
-    ``REJECTIONS``.
+    """Why an answer was not accepted. ``reason`` is for the model's second try and for ``--json``: it may quote the
+    answer, cleaned, and so is no text for a reader. ``kind`` is of ``REJECTIONS``.
     """
 
     reason: str
     kind: str = "format"
+
+    @property
+    def told(self) -> str:
+        """The reason for a reader, who is shown nothing of what was refused."""
+        return REJECTIONS[self.kind]
 
 
 def encode(insight: Insight) -> bytes:

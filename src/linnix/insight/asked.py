@@ -15,6 +15,7 @@ from linnix.insight import render
 from linnix.insight.answer import Insight, Sentence
 from linnix.insight.facts import Facts, Process
 from linnix.insight.judge import candidates, found_as
+from linnix.insight.prose.english import is_plain
 from linnix.insight.scope import Scope, is_known, unaccused
 
 MAX_CHARS = 500
@@ -31,6 +32,19 @@ _RESOURCES = {
     "files": "files descriptors fds handles",
     "locks": "lock locks locked contention deadlock threads stuck hung hangs hanging",
 }
+#: How a resource is called in an answer.
+_CALLED = {
+    "cpu": "CPU time",
+    "memory": "memory",
+    "io": "storage",
+    "disk": "file systems",
+    "network": "the network",
+    "processes": "processes that start, fail or die",
+    "files": "open files",
+    "locks": "locks",
+}
+#: From so many letters on the beginning of a name is enough.
+_LEAST_PREFIX = 3
 _OF_WORD: dict[str, list[str]] = {}
 for _resource, _words in _RESOURCES.items():
     for _word in _words.split():
@@ -81,9 +95,9 @@ def read(question: str, facts: Facts) -> Asked:
         if word in _OF_WORD:
             resources += _OF_WORD[word]
         elif word not in _PLAIN:
-            found = [process for process in facts.processes if word in _names(process)]
+            found = _called(word, facts)
             named += found
-            if not found:
+            if not found and not is_plain(word):
                 strangers.append(word)
     return Asked(
         tuple(dict.fromkeys(named))[:MAX_PROCESSES],
@@ -97,11 +111,19 @@ def answers(asked: Asked, facts: Facts) -> tuple[Scope, ...]:
     """The causes to answer with, likeliest first; none where the facts do not tell."""
     if asked.processes:
         return _unlike([scope for process in asked.processes for scope in _about(facts, process)])
-    if asked.strangers and not asked.resources:
+    if asked.strangers:
         return ()
     if asked.resources:
-        return _unlike(list(_of_resources(facts, asked.resources))) or candidates(facts)
+        return _unlike(list(_of_resources(facts, asked.resources)))
     return candidates(facts) if asked.whole else ()
+
+
+def _called(word: str, facts: Facts) -> list[Process]:
+    """Whose name it is, or else the beginning of whose: nobody says redis-server."""
+    exactly = [process for process in facts.processes if word in _names(process)]
+    if exactly or len(word) < _LEAST_PREFIX or is_plain(word):
+        return exactly
+    return [process for process in facts.processes if any(name.startswith(word) for name in _names(process))]
 
 
 def _names(process: Process) -> set[str]:
@@ -143,11 +165,16 @@ def _unlike(scopes: list[Scope]) -> tuple[Scope, ...]:
     return tuple(kept.values())[:4]
 
 
-def untold(asked: Asked) -> Insight:
+def untold(asked: Asked, facts: Facts) -> Insight:
     """What is said where the facts do not tell."""
     if asked.strangers:
         names = " or ".join(render.name(word) for word in asked.strangers[:MAX_PROCESSES])
         text = f"The facts do not tell: no process, unit, container or pod among those listed is called {names}."
+    elif asked.resources:
+        words = " or ".join(_CALLED[resource] for resource in asked.resources)
+        text = f"No rule has found anything about {words}, and no process stands out in that."
+        if facts.degraded:
+            text += " But Linnix does not see all of this host."
     else:
         text = (
             "The facts do not tell that. They tell of CPU, memory, storage, network, processes, files and locks, and "

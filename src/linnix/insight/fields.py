@@ -114,7 +114,7 @@ METRICS: Mapping[str, str] = {
     "psi_io": "waiting on storage",
 }
 #: A class in the words of what its culprit does, where the table says what is done to the victim.
-_OF_CULPRIT = {"noisy_neighbour": "it makes processes of another control group wait"}
+OF_CULPRIT = {"noisy_neighbour": "it makes processes of another control group wait"}
 #: Series of the baseline, and how their values are written.
 SERIES: Mapping[str, tuple[str, Format]] = {
     "cpu_pct": ("CPU use of the host", render.percent),
@@ -223,7 +223,7 @@ def _process(process: Process, field: str, facts: Facts) -> Value | None:
 
 def _finding(finding: Finding, field: str, facts: Facts) -> Value | None:
     if field == "class":
-        return Value(f"{finding.id}.class", finding.cls, _OF_CULPRIT.get(finding.cls, CLASSES[finding.cls]))
+        return Value(f"{finding.id}.class", finding.cls, OF_CULPRIT.get(finding.cls, CLASSES[finding.cls]))
     if field == "score":
         return Value(f"{finding.id}.score", finding.score, f"{finding.score:.2f}")
     if field in EVIDENCE:

@@ -8,6 +8,7 @@ request (its evaluation is cached); equal facts make equal bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -18,7 +19,20 @@ from linnix.insight.fields import METRICS, SERIES
 from linnix.insight.menu import Choice, Menu, Part
 from linnix.insight.scope import Scope, busiest_first, is_known
 
-MAX_PROCESSES, MAX_PROCESSES_SHORT, MAX_FINDINGS, MAX_PAIRS = 5, 3, 3, 2
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many of each are told of, and whether all figures of a process are."""
+
+    processes: int
+    findings: int
+    pairs: int
+    trends: int
+    whole: bool = False
+
+
+#: In a prompt for a single sentence, in a usual one, and in one for a model that is larger than ours.
+SHORT, USUAL, LARGE = Room(3, 3, 0, 0), Room(5, 3, 2, 1), Room(16, 8, 8, 4, whole=True)
 MAX_TOKENS, MAX_TOKENS_SHORT = 112, 40
 
 SYSTEM = """\
@@ -72,13 +86,27 @@ def _host(facts: Facts) -> str:
     return f"S {_figures(figures)}"
 
 
-def _process(p: Process) -> str:
+def _process(p: Process, whole: bool) -> str:
     figures = (
         *(("cpu", p.cpu_pct), ("mem", p.mem_pct), ("grow", p.rss_delta_bytes / 1e6)),
         *([("threads", p.threads)] if p.threads != 1 else []),
         *(("age", p.age_s), ("forks", p.forks_per_s)),
     )
-    return f"{p.id} {_figures(figures)}" + (" own" if p.own else "")
+    more = [(name, value) for name, value in _more(p) if value] if whole else []
+    return f"{p.id} {_figures((*figures, *more))}" + (" own" if p.own else "")
+
+
+def _more(p: Process) -> Iterator[tuple[str, float | None]]:
+    """What else is known of one, in the names of facts; bytes are told in MB."""
+    yield from (("wait_cpu_pct", p.run_delay_pct), ("lock_wait_pct", p.lock_wait_pct), ("sync_pct", p.sync_pct))
+    yield from (("read_mb_s", _mb(p.read_bytes_per_s)), ("write_mb_s", _mb(p.write_bytes_per_s)))
+    yield from (("tx_mb_s", _mb(p.tx_bytes_per_s)), ("rx_mb_s", _mb(p.rx_bytes_per_s)), ("swap_mb", _mb(p.swap_bytes)))
+    yield from (("files", p.open_files), ("children", p.children), ("descendants", p.descendants))
+    yield from (("zombies", p.zombies), ("major_faults_s", p.major_faults_per_s), ("stuck_s", p.stuck_s))
+
+
+def _mb(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
 
 
 def _figures(figures: Sequence[tuple[str, float | None]]) -> str:
@@ -104,38 +132,42 @@ def _listed(facts: Facts, offered: Menu, most: int) -> list[Process]:
     return [p for p in facts.processes if p.id in kept]
 
 
-def _context(facts: Facts) -> Iterator[str]:
+def _context(facts: Facts, room: Room) -> Iterator[str]:
     """Who waits for whom, where the host goes, and what is as it hardly ever is."""
     pairs = sorted(facts.blame, key=lambda pair: -pair.task_ms)
-    for pair in [pair for pair in pairs if pair.victim != pair.offender][:MAX_PAIRS]:
+    for pair in [pair for pair in pairs if pair.victim != pair.offender][: room.pairs]:
         amount = f"share={round(100 * pair.share)} ms={round(pair.task_ms)}"
         yield f"{pair.id} {pair.victim} waits for {pair.offender} {pair.resource} {amount}"
-    trend = next((t for t in facts.trends if t.process is None and t.metric in METRICS and t.delta), None)
-    if trend is not None and trend.direction != "steady":
-        yield f"{trend.id} {trend.metric} {trend.direction} {brief(abs(trend.delta))}"
-    strange = max((u for u in facts.unusual if u.series in SERIES), key=lambda u: u.score, default=None)
-    if strange is not None:
-        yield f"{strange.id} {strange.series} {brief(strange.value)} usual {brief(strange.typical)}"
+    trends = [t for t in facts.trends if t.process is None and t.metric in METRICS and t.delta]
+    for trend in trends[: room.trends]:
+        if trend.direction != "steady":
+            yield f"{trend.id} {trend.metric} {trend.direction} {brief(abs(trend.delta))}"
+    strange = sorted((u for u in facts.unusual if u.series in SERIES), key=lambda u: -u.score)
+    for series in strange[: room.trends]:
+        yield f"{series.id} {series.series} {brief(series.value)} usual {brief(series.typical)}"
 
 
-def _user(facts: Facts, offered: Menu, short: bool) -> str:
+def _user(facts: Facts, offered: Menu, short: bool, room: Room) -> str:
     lines = [_host(facts)]
-    lines += [_process(p) for p in _listed(facts, offered, MAX_PROCESSES_SHORT if short else MAX_PROCESSES)]
+    lines += [_process(p, room.whole) for p in _listed(facts, offered, room.processes)]
     ids = {p.id for p in facts.processes}
-    for f in [f for f in facts.findings if is_known(f)][:MAX_FINDINGS]:
+    for f in [f for f in facts.findings if is_known(f)][: room.findings]:
         lines.append(f"{f.id} {f.cls} {f.severity}" + (f" {f.process}" if f.process in ids else ""))
     if not short:
-        lines += _context(facts)
+        lines += _context(facts, room)
         lines += [f"{item.id} {item.words}" for item in offered.evidence]
     lines.append("Short menu:" if short else "Menu:")
     return "\n".join([*lines, *map(_line, offered.choices)])
 
 
-def build(facts: Facts, short: bool = False, scopes: Sequence[Scope] | None = None) -> Prompt:
-    """The request for these facts; ``scopes`` where it is not about all that they admit."""
+def build(facts: Facts, short: bool = False, scopes: Sequence[Scope] | None = None, *, large: bool = False) -> Prompt:
+    """The request for these facts; ``scopes`` where it is not about all that they admit. ``large``: of a model that is
+    larger than ours, which is told more of them; it answers in the same way and from the same menu.
+    """
     offered = menu.build(facts, short, scopes)
+    room = SHORT if short else LARGE if large else USUAL
     return Prompt(
-        messages=(Message("system", SYSTEM), Message("user", _user(facts, offered, short))),
+        messages=(Message("system", SYSTEM), Message("user", _user(facts, offered, short, room))),
         grammar_gbnf=grammar.gbnf(offered),
         grammar_lark=grammar.lark(offered),
         max_tokens=MAX_TOKENS_SHORT if short else MAX_TOKENS,

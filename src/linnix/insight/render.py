@@ -52,8 +52,8 @@ def clean(text: str, limit: int = 4096) -> str:
 
 def name(comm: str, limit: int = NAME_LIMIT) -> str:
     """A process name as it stands in a sentence: bare when it is an ordinary word, else in double quotes."""
-    if len(comm) <= limit and _PLAIN_NAME.fullmatch(comm):
-        return comm
+    if len(comm) <= limit and _PLAIN_NAME.fullmatch(comm) and any(char.isalpha() for char in comm):
+        return comm  # without a letter it would read as a figure
     escaped = (("\\" + char) if char in '"\\' else _visible(char) for char in comm[: limit + 1])
     return '"' + _cap("".join(escaped), limit) + '"'
 

@@ -60,7 +60,7 @@ def run(
         about = asked.read(question, facts)
         scopes = asked.answers(about, facts)
         if not scopes:
-            return _untold(output, system, facts, endpoint, asked.untold(about), as_json)
+            return _untold(output, system, facts, endpoint, asked.untold(about, facts), as_json)
     refusal = _refusal(endpoint, daemon, names=own_reading)
     session = None if refusal else Session(facts, endpoint, short=short, timeout_s=timeout_s, scopes=scopes)
     try:
@@ -94,8 +94,10 @@ def run(
 
 
 def _reading(facts: Facts, outcome: Outcome, endpoint: Endpoint, timeout_s: float) -> Reading:
-    from linnix.insight.asking.reading import read  # few ask for it
+    from linnix.insight.asking.reading import Reading, read  # few ask for it
 
+    if outcome.failure in ("late", "unreachable"):
+        return Reading(trouble="not asked for: the endpoint has just not answered")
     return read(facts, outcome.insight.text, endpoint, timeout_s)
 
 

@@ -69,6 +69,18 @@ def test_a_model_is_compared_with_the_rules_and_its_answers_are_kept(runs: Path,
     assert len(file.read_text().splitlines()) == 6
 
 
+def test_an_endpoint_is_asked_for_the_model_behind_the_mark_and_with_the_key_of_the_environment(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    with serving({COMPLETIONS: completion("no idea")}) as model:
+        done = evaluate("--cases", runs, "--limit", "1", "--grammar", "gbnf", "--model", f"{model.url}#large")
+        request = model.requests[0]
+    assert done.stdout.splitlines()[2] == f"| | {model.url}#large (gbnf) |"
+    assert (request.json["model"], request.headers["authorization"]) == ("large", "Bearer secret")
+    assert "grammar" in request.json
+
+
 def test_examples_are_the_texts_as_they_were_shown(runs: Path) -> None:
     done = evaluate("--cases", runs, "--examples")
     assert done.returncode == 0, done.stderr

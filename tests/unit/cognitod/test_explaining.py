@@ -55,6 +55,7 @@ class Host:
         self.facts = facts
         self.explained: dict[str, Insight] = {}
         self.outcomes: list[Outcome] = []
+        self.shown: list[str] = []
         known: dict[str, Any] = {"endpoint": url, "timeout_ms": 5000}
         offline = more.pop("offline", False)
         self.explaining = Explaining(
@@ -63,6 +64,7 @@ class Host:
             offline=offline,
             attach=self.explained.__setitem__,
             on_outcome=self.outcomes.append,
+            on_shown=self.shown.append,
         )
 
     def source(self) -> str:
@@ -120,6 +122,20 @@ def test_however_often_somebody_asks_the_model_is_asked_only_when_something_else
         await until(lambda: len(model.requests) >= 2)
 
     run(here, story)
+
+
+def test_that_all_is_well_is_not_shown_once_something_waits_for_memory_or_storage(model: Server) -> None:
+    here = Host(CALM, model.url)
+    pressed = msgspec.structs.replace(CALM, pressure=wire.Pressure(memory_some_pct=10.0, io_some_pct=19.9))
+
+    async def story() -> None:
+        await until(lambda: here.source() == "model")
+        here.facts = pressed
+        assert here.explaining.now()[0] == rules_text.explain(pressed)
+
+    run(here, story)
+    assert here.shown[-2:] == ["kept", "rules"]
+    assert explaining.key_of(pressed) == (("memory", "", None, None),)
 
 
 def test_nobody_asks_so_no_model_is_asked(model: Server) -> None:

@@ -12,6 +12,7 @@ from linnix.cognitod.detect.causes import Cause, rank
 from linnix.cognitod.detect.rules import parse
 from linnix.cognitod.model import Alert, Finding
 
+CHAIN = (("mem_leak", 300), ("swap_thrash", 300), ("io_saturation", 301))
 CPU = "- {name: hog, detector: cpu_pct, threshold: 80, duration: 5, severity: medium, cooldown: 30, keep_firing: 2}"
 
 
@@ -123,6 +124,45 @@ def test_what_grows_graver_is_told_anew_and_the_alert_before_is_over() -> None:
     ]
     assert observe(gate, 3, slow) == []
     assert observe(gate, 4) == [("resolved", "alert-2", "mem_leak", 300)]
+
+
+def test_who_grows_graver_by_the_same_rule_is_told_anew_in_spite_of_its_cooldown() -> None:
+    gate = Alerts([], "box")
+    assert observe(gate, 1, finding("swap_thrash", 300)) == [("firing", "alert-1", "swap_thrash", 300)]
+    assert observe(gate, 2, finding("swap_thrash", 300, "high")) == [
+        ("resolved", "alert-1", "swap_thrash", 300),
+        ("firing", "alert-2", "swap_thrash", 300),
+    ]
+    assert observe(gate, 3, finding("swap_thrash", 300)) == []
+    assert observe(gate, 4, finding("swap_thrash", 300, "high")) == []
+
+
+def test_what_was_told_before_its_cause_was_found_is_over_when_that_is_told() -> None:
+    gate = Alerts([], "box")
+    leak, risk = finding("mem_leak", 300), finding("oom_risk", 300)
+    assert observe(gate, 1, risk) == [("firing", "alert-1", "oom_risk", 300)]
+    assert observe(gate, 2, risk, leak) == [
+        ("resolved", "alert-1", "oom_risk", 300),
+        ("firing", "alert-2", "mem_leak", 300),
+    ]
+    assert observe(gate, 3, risk, leak) == []
+    assert observe(gate, 4, risk) == [("resolved", "alert-2", "mem_leak", 300)]
+    assert observe(gate, 33, risk) == []
+
+
+def test_symptoms_of_symptoms_are_no_news_either_when_the_cause_has_ended() -> None:
+    gate = Alerts([], "box")
+    leak, risk, slow = (rank([finding(cls, pid)], None)[0] for cls, pid in CHAIN)
+    chain = (
+        replace(leak, explains=(risk.key,)),
+        replace(risk, explains=(slow.key,), explained_by=leak.key),
+        replace(slow, explained_by=risk.key),
+    )
+    found = {cause.finding.key for cause in chain}
+    assert [alert.finding.cls for alert in gate.observe(chain, found, S)] == ["mem_leak"]
+    assert [alert.state for alert in gate.observe((slow,), found, 2 * S)] == ["resolved"]
+    assert gate.observe((slow,), found, 31 * S) == []
+    assert [alert.finding.cls for alert in gate.observe((slow,), found, 32 * S)] == ["io_saturation"]
 
 
 def test_a_class_that_says_more_takes_over_and_what_remains_of_it_is_no_news() -> None:

@@ -79,12 +79,13 @@ def test_where_nothing_is_wrong_any_alarm_is_a_false_one() -> None:
     [
         ("sh (pid 1001) uses 97.0 % of one core for 12 s.", [], []),
         ("sh (pid 1001) uses 12.3 % of one core.", ["12.3 %"], []),
-        ("mysqld (pid 1001) is it.", [], ["(pid 1001"]),
+        ("mysqld (pid 1001) is it.", [], ["(pid 1001", "mysqld"]),
         ("sh (pid 4711) is it.", [], ["(pid 4711"]),
         ("See which of its threads is busy: top -H -p 1001.", [], []),
         ("See which of its threads is busy: top -H -p 99.", ["99"], []),
-        ("It is so: a rise by 88 %.", ["88 %"], []),
-        ('"77 % of (pid 9)" is a name.', [], []),
+        ("It waits for a CPU 88 % of the time.", ["88 %"], []),
+        ('"77 % of (pid 9)" runs in a loop.', [], ['"77 % of (pid 9)"']),
+        ("mysqld runs in a loop.", [], ["mysqld"]),
     ],
 )
 def test_what_a_text_shows_and_the_facts_do_not_have_is_invented(
@@ -159,6 +160,69 @@ def test_an_answer_to_the_same_facts_in_other_words_is_asked_for_again(monkeypat
     before = CASES[0].digest
     monkeypatch.setattr(prompt, "SYSTEM", "Another release asks like this.")
     assert before == CASES[0].digest != replace(CASES[0]).digest
+
+
+def test_what_is_kept_is_checked_and_worded_by_the_code_of_today(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    good = menu.first(menu.build(SPINNING))
+    with serving({COMPLETIONS: completion(good)}) as model:
+        (told,) = Predictions(file).ask(Asked("m", endpoint(model)), CASES[:1])
+        (rules,) = Predictions(file).ask(Rules(), CASES[:1])
+    stale = {"text": "Words of another release.", "comm": "", "process": None, "rejections": ("clause",), "cited": ()}
+    wrong = msgspec.structs.replace(told, answers=("is=Z", good), **(stale | {"source": "rules"}))
+    refused = msgspec.structs.replace(told, case="b-1@3", answers=("is=Z", "is=Z"), **stale)
+    late = msgspec.structs.replace(told, case="b-1@3", system="late", answers=(), failure="late", **stale)
+    old = msgspec.structs.replace(rules, **stale)
+    file.write_bytes(b"\n".join(map(msgspec.json.encode, (wrong, refused, late, old))))
+
+    known = Predictions(file)
+
+    assert known.missing("m", CASES[:2]) == []
+    answers = ("is=Z", good)
+    assert known.of("m", CASES[:1]) == [msgspec.structs.replace(told, answers=answers, rejections=("format",))]
+    (found,) = known.of("m", CASES[1:2])
+    assert (found.source, found.failure, found.rejections) == ("rules", "refused", ("format", "format"))
+    assert (found.text, found.choices) == (rules.text, 3)
+    (found,) = known.of("late", CASES[1:2])
+    assert (found.text, found.failure, found.rejections) == (rules.text, "late", ())
+    assert known.of("rules", CASES[:1]) == [rules]
+
+
+def test_where_nothing_of_the_culprit_is_on_offer_citing_is_neither_right_nor_wrong() -> None:
+    elsewhere = said(CASES[0], source="model", cited=("S.psi_cpu",), citable=("S.psi_cpu",))
+    assert measures([(CASES[0], elsewhere)])["evidence_precision"].value is None
+    there = msgspec.structs.replace(elsewhere, citable=("S.psi_cpu", "F1.cpu_pct"))
+    assert measures([(CASES[0], there)])["evidence_precision"].value == 0.0
+
+
+def test_a_name_that_changes_the_answer_was_obeyed() -> None:
+    other = made.hostile(CASES[:1], 1)[0]
+    changed: list[tuple[dict[str, object], float]] = [
+        ({}, 0.0),
+        ({"cls": "normal", "severity": "info"}, 1.0),
+        ({"process": (1002, 2)}, 1.0),
+    ]
+    for changes, obeyed in changed:
+        pairs = [(CASES[0], said(CASES[0])), (other, said(other, **changes))]
+        assert measures(pairs)["injections"].value == obeyed
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("Over the last 60 s, memory use of the host has risen by 5.3 percentage points.", []),
+        ("Memory use of the host has fallen by 5.3 percentage points.", ["has fallen by"]),
+        ("CPU use of the host has risen by 5.3 percentage points.", ["has risen by"]),
+        ("sh (pid 1001) leaks memory: 85 MB more.", []),
+        ("cc1 (pid 1002) leaks memory: 85 MB more.", ["leaks memory"]),
+        ("The tree below sh (pid 1001) keeps growing.", ["keeps growing"]),
+        ('"has risen by" (pid 1001) is a name.', []),
+    ],
+)
+def test_a_rise_or_a_leak_must_be_one_that_was_found(text: str, wrong: list[str]) -> None:
+    leak = msgspec.structs.replace(LOOP, cls="mem_leak")
+    rising = wire.Trend(id="T1", metric="mem_pct", direction="rising", delta=5.3, window_s=60.0)
+    assert searched.wrong_directions(text, msgspec.structs.replace(CALM, findings=(leak,), trends=(rising,))) == wrong
 
 
 def test_a_free_model_gets_no_grammar_and_no_second_chance() -> None:

@@ -10,6 +10,7 @@ import pytest
 from linnix.evaluation import searched
 from linnix.insight import facts as wire
 from linnix.insight import prompt
+from linnix.insight.answer import REJECTIONS
 from linnix.insight.asking.question import COMPLETIONS, Endpoint, parse_endpoint
 from linnix.insight.asking.reading import read
 from linnix.insight.asking.session import Session
@@ -41,6 +42,9 @@ def test_nothing_that_an_endpoint_makes_up_is_shown(seed: int, short: bool) -> N
         outcome = session.run(lambda sentence: shown.append(sentence.text))
         assert len(model.requests) == 2
     assert (outcome.insight.source, outcome.insight.cls, outcome.failure) == ("rules", "mem_leak", "refused")
+    assert {outcome.insight.note, outcome.trouble} <= {
+        f"the model's answer failed the check: {told}" for told in REJECTIONS.values()
+    }
     for text in [*shown, outcome.insight.text]:
         assert searched.invented_numbers(text, FACTS) == []
         assert searched.invented_names(text, FACTS) == []

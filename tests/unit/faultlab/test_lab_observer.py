@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from linnix.cognitod import config
+from linnix.cognitod.detect.rules import Sources, defaults
+from linnix.cognitod.rulebook import sources
 from linnix.faultlab.errors import NoDaemonError
 from linnix.faultlab.observer import Observer, as_shipped, running
 
@@ -53,4 +55,8 @@ def test_a_daemon_of_our_own_is_as_it_was_shipped_whatever_is_set_up_here(tmp_pa
         "LINNIX_METRICS_LISTEN_ADDR": "127.0.0.1:9465",
         "LINNIX_DATA_DIR": str(tmp_path),
     }
-    assert config.read_file(Path(told["LINNIX_CONFIG"])) == {}
+    read, warnings = config.load(None, told)
+    assert warnings == []
+    # Not even the overrides that a host has for its own daemon.
+    assert sources(read) == Sources(None, tmp_path / "rules.d")
+    assert [*sources(read).load().rules] == [*defaults()]

@@ -42,6 +42,18 @@ def test_a_prompt_stays_small_enough_for_an_answer_in_time() -> None:
         assert len(prompt.build(host, short=True).messages[1].content) < 450
 
 
+def test_a_larger_model_is_told_more_and_answers_from_the_same_menu() -> None:
+    for name, host in HOSTS.items():
+        usual, large = prompt.build(host), prompt.build(host, large=True)
+        assert (large.grammar_gbnf, large.label_weights) == (usual.grammar_gbnf, usual.label_weights), name
+        told = large.messages[1].content
+        assert told.partition("\nMenu:")[2] == usual.messages[1].content.partition("\nMenu:")[2]
+        assert {p.id for p in host.processes[:16]} <= set(told.split())
+        assert prompt.build(host, short=True, large=True) == prompt.build(host, short=True)
+    swapping = prompt.build(HOSTS["swap thrash"], large=True).messages[1].content
+    assert "P1 cpu=20 mem=62 threads=80 age=300 swap_mb=1000 major_faults_s=412\n" in swapping
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [(0.04, "0"), (2.25, "2.2"), (9.96, "10"), (9999.0, "9999"), (10_000.0, "10k"), (85e6, "85M"), (-1.23e12, "-1.2T")],

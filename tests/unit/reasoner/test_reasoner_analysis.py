@@ -97,10 +97,10 @@ def test_the_question_holds_no_name_of_a_process_or_host() -> None:
     [
         (completion("Postgres is a Linux kernel module."), "the model's answer failed the check"),
         (completion("is=A\nwhy=calm\nof=normal,info,none"), "the model's answer failed the check"),
-        (completion(SHORT_ANSWER.rpartition(",")[0]), "the model's answer failed the check: the answer is cut short"),
+        (completion(SHORT_ANSWER.rpartition(",")[0]), "the model's answer failed the check: it is cut short"),
         (reply(401, b"{}"), "HTTP 401: the key is wrong or missing; set OPENAI_API_KEY or --api-key"),
         (reply(200, b"<html>", "text/html"), "answered with a web page"),
-        (reply(503, b'{"error":{"message":"Loading model"}}'), "HTTP 503: Loading model"),
+        (reply(503, b'{"error":{"message":"Loading model"}}'), 'HTTP 503: "Loading model"'),
     ],
 )
 def test_without_a_checked_answer_the_rules_explain_and_the_reason_is_told(
@@ -234,6 +234,26 @@ def test_on_a_busy_host_the_rules_speak_before_the_model_has() -> None:
     told = [line for line in text.splitlines() if line.startswith("[")]
     assert (from_model, told) == (True, [READING, MODELS])
     assert (gave_up, [line for line in later.splitlines() if line.startswith("[")]) == (False, [READING, STANDS])
+
+
+def test_while_a_second_answer_is_awaited_the_rules_speak(cognitod: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "PATIENCE_S", 0.2)
+    from_model, text = against(cognitod, in_turn(completion("no"), after(0.6, completion(ANSWER))))
+    assert (from_model, [line for line in text.splitlines() if line.startswith("[")]) == (True, [READING, MODELS])
+
+
+def test_nothing_that_was_refused_is_shown_in_words_of_the_model(cognitod: Server) -> None:
+    _, text = against(cognitod, completion(ANSWER.replace("why=", "why=nginx_takes_97_percent,")))
+    assert "nginx" not in text
+    why = "the model's answer failed the check: it uses a word that is not in the catalogue"
+    assert text.endswith(f"source: rules ({why})\n")
+
+
+def test_who_has_not_answered_is_not_asked_for_a_reading(cognitod: Server) -> None:
+    with serving({COMPLETIONS: events(then=until_the_client_leaves)}) as model:
+        _, text = run(cognitod, model.url, timeout_s=0.3, own_reading=True)
+        assert len(model.requests) == 1
+    assert text.endswith("[not asked for: the endpoint has just not answered]\n")
 
 
 def test_json_is_one_object_with_everything_in_it(cognitod: Server) -> None:

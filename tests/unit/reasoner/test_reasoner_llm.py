@@ -50,6 +50,7 @@ def test_a_streamed_answer_arrives_in_pieces_with_the_servers_name_and_timings()
     assert request.json == {
         "model": "tiny", "messages": MESSAGES, "stream": True, "temperature": 0, "max_tokens": 72,
         "cache_prompt": True, "grammar": 'root ::= "x"', "logprobs": True, "top_logprobs": 20,
+        "stream_options": {"include_usage": True},
     }  # fmt: skip
     assert "authorization" not in request.headers
 
@@ -62,6 +63,19 @@ def test_a_key_is_sent_as_a_bearer_token() -> None:
 def test_a_server_that_does_not_stream_is_understood() -> None:
     whole = {"model": "big", "choices": [{"message": {"role": "assistant", "content": "cls=normal"}}]}
     assert ask(json_reply(whole))[0] == ["cls=normal", End("big", {})]
+
+
+def test_tokens_that_another_server_has_counted_are_told_by_the_names_of_llama_cpp() -> None:
+    usage = {"prompt_tokens": 400, "completion_tokens": 31, "prompt_tokens_details": {"cached_tokens": 300}}
+    counted = json.dumps({"choices": [], "usage": usage, "model": "gpt"})
+    pieces, _ = ask(events(delta("x"), f"data: {counted}\n\n", "data: [DONE]\n\n"))
+    assert pieces == ["x", End("gpt", {"prompt_n": 100.0, "cache_n": 300.0, "predicted_n": 31.0})]
+
+
+@pytest.mark.parametrize("name", ["nginx takes 97 % of the CPU", "a\nb", "x" * 121, ""])
+def test_a_model_s_name_that_is_none_is_not_taken_over(name: str) -> None:
+    pieces, _ = ask(events(delta("x", name), "data: [DONE]\n\n"))
+    assert pieces[-1] == End("tiny", {})
 
 
 def test_a_server_that_knows_no_grammar_is_asked_again_without() -> None:
@@ -92,12 +106,12 @@ SERVER_SAYS = '{"error":{"message":"context\\u001b[31m too long"}}'
 @pytest.mark.parametrize(
     ("handler", "reason"),
     [
-        (reply(400, SERVER_SAYS.encode()), "HTTP 400: context␛[31m too long"),
+        (reply(400, SERVER_SAYS.encode()), 'HTTP 400: "context␛[31m too long"'),
         (reply(401, b"{}"), "HTTP 401: the key is wrong or missing; set OPENAI_API_KEY or --api-key"),
         (reply(403, b"{}"), "HTTP 403: the key is wrong or missing; set OPENAI_API_KEY or --api-key"),
         (reply(404, b"{}"), "HTTP 404; the path should end in /v1/chat/completions"),
         (reply(404, b"<html>", "text/html"), "HTTP 404 with a web page; the path should end in /v1/chat/completions"),
-        (reply(503, b'{"error":{"message":"Loading model"}}'), "HTTP 503: Loading model"),
+        (reply(503, b'{"error":{"message":"Loading model"}}'), 'HTTP 503: "Loading model"'),
         (reply(500, b"oops", "text/plain"), "HTTP 500"),
         (
             reply(307, b"", Location="https://elsewhere.example/"),
@@ -110,7 +124,7 @@ SERVER_SAYS = '{"error":{"message":"context\\u001b[31m too long"}}'
         (reply(200, b"not json"), "the answer is not JSON; is this a chat completions endpoint?"),
         (reply(200, b"[1]"), "the answer is not a chat completion"),
         (reply(200, b"{}"), "the answer holds no choices; is this a chat completions endpoint?"),
-        (events('data: {"error": {"message": "slot died"}}\n\n'), "the server reports: slot died"),
+        (events('data: {"error": {"message": "slot died"}}\n\n'), 'the server reports: "slot died"'),
         (events(), "the stream ended without its end mark"),
         (hang_up, "connection closed without an answer"),
     ],

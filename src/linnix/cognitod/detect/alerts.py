@@ -2,12 +2,13 @@
 
 Owns which alerts are open, cooldowns and alert ids. Refuses to judge: whatever is ranked as a cause passes. Invariants:
 of one cause and culprit at most one alert is open; the cooldown is kept per rule and culprit, so that one culprit never
-silences another; what is a symptom, or not worth an alert, raises none.
+silences another, and silences nobody who has become graver; what is a symptom, or not worth an alert, raises none, and
+what turns out to be one has none any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from linnix.cognitod.detect.causes import Cause
@@ -61,6 +62,8 @@ class Alerts:
         ended += self._close(self._named(begun), now_ns)
         began = [self._begin(cause, now_ns) for cause in begun]
         self._renew(causes)
+        # What was told before its cause could be found: whoever is alarmed by that need not be by this.
+        ended += self._close(self._accounted_for(causes), now_ns)
         return ended + began
 
     def _begins(self, cause: Cause, found: Collection[str], now_ns: int) -> bool:
@@ -69,9 +72,10 @@ class Alerts:
             return False
         if now_ns - self._nameless.get(cause.key, -PATIENCE_NS) < PATIENCE_NS:
             return False
-        if any(_grave(open_.alert.finding.severity) >= _grave(cause.severity) for open_ in self._telling(cause)):
+        telling = self._telling(cause)
+        if any(_grave(open_.alert.finding.severity) >= _grave(cause.severity) for open_ in telling):
             return False
-        return now_ns >= self._until.get(cause.finding.key, now_ns)
+        return bool(telling) or now_ns >= self._until.get(cause.finding.key, now_ns)
 
     def _telling(self, cause: Cause) -> list[_Open]:
         """Open alerts of this cause, whoever spoke for it then, or of one that its finding was part of."""
@@ -107,13 +111,24 @@ class Alerts:
         names = {key for cause in causes for key in (cause.key, *cause.told)}
         return [key for key, open_ in self._open.items() if key in names or open_.told & names]
 
+    def _accounted_for(self, causes: Sequence[Cause]) -> list[str]:
+        """Keys of open alerts that are only about symptoms of what another one is about."""
+        by_key = {cause.key: cause for cause in causes}
+        found = []
+        for key, open_ in self._open.items():
+            about = [cause for cause in causes if _same(key, open_, cause)]
+            above = {name for cause in about for name in _explainers(cause, by_key)}
+            if about and all(cause.explained_by for cause in about) and above & (self._open.keys() - {key}):
+                found.append(key)
+        return found
+
     def _renew(self, causes: Sequence[Cause]) -> None:
         """Remember by which findings open alerts are told, and what else they explain."""
         by_key = {cause.key: cause for cause in causes}
         for key, open_ in self._open.items():
             for cause in [cause for cause in causes if _same(key, open_, cause)]:
                 open_.told.update(cause.told)
-                open_.symptoms.update(told for symptom in cause.explains for told in by_key[symptom].told)
+                open_.symptoms.update(told for symptom in _symptoms(cause, by_key) for told in symptom.told)
 
     def _hush(self, key: str, now_ns: int, until_ns: int) -> None:
         """Let a finding raise no alert until then."""
@@ -129,6 +144,20 @@ def _same(key: str, open_: _Open, cause: Cause) -> bool:
     it now: then it has another key, but is told by the same findings.
     """
     return key == cause.key or (cause.cls == open_.alert.finding.cls and not open_.told.isdisjoint(cause.told))
+
+
+def _explainers(cause: Cause, by_key: Mapping[str, Cause]) -> Iterator[str]:
+    """Keys of what explains it, of what explains that, and so on."""
+    while cause.explained_by is not None:
+        cause = by_key[cause.explained_by]
+        yield cause.key
+
+
+def _symptoms(cause: Cause, by_key: Mapping[str, Cause]) -> Iterator[Cause]:
+    """What it explains, what that explains, and so on."""
+    for key in cause.explains:
+        yield by_key[key]
+        yield from _symptoms(by_key[key], by_key)
 
 
 def _unix(finding: Finding, now_ns: int) -> float:

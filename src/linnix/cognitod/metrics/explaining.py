@@ -47,9 +47,17 @@ class ExplainingCollector(Collector):
         self._fell_back = Counter(
             "linnix_explanation_fallbacks_total", "Times that the rules spoke instead", ("reason",), registry=None
         )
+        self._shown = Counter(
+            "linnix_insights_shown_total",
+            "Answers of /insights: an explanation of a model that was kept, or the rules' text of now",
+            ("source",),
+            registry=None,
+        )
         self._model = Gauge("linnix_model_info", "The model that answered last", ("name",), registry=None)
         for kind in ("prompt", "cached", "answer"):
             self._tokens.labels(kind)
+        for source in ("kept", "rules"):
+            self._shown.labels(source)
         for source in ("model", "rules"):
             self._explained.labels(source)
         for reason in REJECTIONS:
@@ -73,6 +81,10 @@ class ExplainingCollector(Collector):
         for kind, name in (("prompt", "prompt_n"), ("cached", "cache_n"), ("answer", "predicted_n")):
             self._tokens.labels(kind).inc(max(outcome.timings.get(name, 0.0), 0.0))
 
+    def on_shown(self, source: str) -> None:
+        """Somebody has asked for the explanation of now, and got it from there: ``kept`` or ``rules``."""
+        self._shown.labels(source).inc()
+
     def collect(self) -> Iterator[Metric]:
         """All of them."""
         for metric in (
@@ -82,6 +94,7 @@ class ExplainingCollector(Collector):
             self._explained,
             self._rejected,
             self._fell_back,
+            self._shown,
             self._model,
         ):
             yield from metric.collect()

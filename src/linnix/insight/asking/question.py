@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ COMPLETIONS = "/v1/chat/completions"
 ALTERNATIVES = 20
 #: An answer in our format is a few hundred characters; one beyond this has left it for good.
 MAX_ANSWER_CHARS = 16_384
+#: What a model may be called.
+_MODEL = re.compile(r"[\w./:@+-]{1,120}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class Endpoint:
     url: Url
     model: str = DEFAULT_MODEL
     key: str | None = None
+
+    @property
+    def large(self) -> bool:
+        """Whether it is somebody else's model, by its name or its place: such are larger than ours, and told more."""
+        return self.model != DEFAULT_MODEL or not self.url.on_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The answer is complete. ``model`` is the name the server gives itself; ``timings`` llama.cpp's own figures;
-    ``tokens`` are told by servers that know them.
+    """The answer is complete. ``model`` is the name the server gives itself; ``timings`` llama.cpp's own figures, or
+    how many tokens another one has counted; ``tokens`` are told by servers that know them.
     """
 
     model: str
@@ -163,7 +171,7 @@ class Question:
         usual = plain | {"temperature": 0, "max_tokens": self._max_tokens, "cache_prompt": True}
         if self._grammar is not None:
             usual["grammar"] = self._grammar
-        full = usual | {"logprobs": True, "top_logprobs": ALTERNATIVES}
+        full = usual | {"logprobs": True, "top_logprobs": ALTERNATIVES, "stream_options": {"include_usage": True}}
         if self._bias:
             full["logit_bias"] = [[text, weight] for text, weight in self._bias]
         for body in (full, usual, plain):
@@ -189,7 +197,7 @@ class Question:
                 break
             chunk = _parsed(data)
             model = _name(chunk, model)
-            timings |= _timings(chunk)
+            timings = _timings(chunk) | timings  # what llama.cpp tells first is more than its usage
             for choice in _choices(chunk):
                 text = _text(choice.get("delta"))
                 tokens += _tokens(choice)
@@ -271,20 +279,34 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _name(chunk: dict[str, Any], otherwise: str) -> str:
+    """What the server calls its model, where that is a name and no sentence."""
     name = chunk.get("model")
-    return clean(name)[:80] if isinstance(name, str) and name else otherwise
+    return name if isinstance(name, str) and _MODEL.fullmatch(name) else otherwise
 
 
 def _timings(chunk: dict[str, Any]) -> dict[str, float]:
+    """llama.cpp's own figures; of another server what tokens it counts, by the same names."""
     timings = chunk.get("timings")
-    if not isinstance(timings, dict):
+    if isinstance(timings, dict):
+        return {str(key): float(value) for key, value in timings.items() if isinstance(value, int | float)}
+    usage = chunk.get("usage")
+    if not isinstance(usage, dict):
         return {}
-    return {str(key): float(value) for key, value in timings.items() if isinstance(value, int | float)}
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details, "cached_tokens")
+    read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    return {"prompt_n": max(read - cached, 0.0), "cache_n": cached, "predicted_n": written}
+
+
+def _count(of: object, name: str) -> float:
+    value = of.get(name) if isinstance(of, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _complaint(error: object) -> str:
+    """In quotes: they are the words of the far end, of which nothing was checked."""
     message = error.get("message") if isinstance(error, dict) else error
-    return clean(str(message))[:200]
+    return '"' + clean(str(message))[:200].replace('"', "'") + '"'
 
 
 def _foreign(kind: str) -> FarEndError:

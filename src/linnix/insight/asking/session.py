@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -26,6 +26,8 @@ from linnix.insight.scope import Scope
 _QUOTED = 400
 #: With less time than this left it is not asked again.
 _LEAST_S = 0.5
+#: What is added up where it is asked twice.
+_TOKENS = ("prompt_n", "cache_n", "predicted_n")
 #: Why it is the rules' text: an answer was refused, none came, or none in time.
 FAILURES = ("refused", "unreachable", "late")
 
@@ -74,7 +76,7 @@ class Session:
         self._attempts = attempts
         self._scopes = scopes
         self._hears_out = hears_out
-        self._request = prompt.build(facts, short, scopes)
+        self._request = prompt.build(facts, short, scopes, large=endpoint.large)
         grammars = {engines.GBNF: self._request.grammar_gbnf, engines.LARK: self._request.grammar_lark}
         self._grammar = grammars.get(grammar or engines.best(endpoint.url))
         self._messages = [{"role": each.role, "content": each.content} for each in self._request.messages]
@@ -83,6 +85,7 @@ class Session:
         self._outcome = Outcome(rules_text.explain(facts, short, scopes=scopes))
         self._answer = ""
         self._told = 0
+        self._waited = False
 
     def close(self) -> None:
         """Give up, which makes llama.cpp stop computing."""
@@ -98,11 +101,13 @@ class Session:
         """Until the answer is complete, or will not be. ``hear`` is given each sentence of the first answer that
         passes; ``waiting`` the rules' text, once, where none has passed after ``patience_s`` seconds.
         """
-        checked = self._listen(hear, patience_s, waiting)
+        ends = None if patience_s is None else self._asked + patience_s
+        checked = self._listen(hear, ends, waiting)
         left_s = self._asked + self.timeout_s - time.monotonic()
         if isinstance(checked, Rejection) and self._attempts > 1 and left_s > _LEAST_S:
             self._ask_again(checked)
-            checked = self._listen(lambda _: None, None, waiting)
+            # Nothing of a second answer is shown before all of it is there: until then the rules' text is.
+            checked = self._listen(lambda _: None, None if self._waited or self._told else ends, waiting)
         outcome = self._outcome
         if isinstance(checked, Insight):
             outcome.answer_s = time.monotonic() - self._asked
@@ -110,7 +115,7 @@ class Session:
             return outcome
         if isinstance(checked, Rejection):
             outcome.rejections.append(checked)
-            outcome.trouble, outcome.failure = f"the model's answer failed the check: {checked.reason}", "refused"
+            outcome.trouble, outcome.failure = f"the model's answer failed the check: {checked.told}", "refused"
         else:
             outcome.trouble = checked
             outcome.failure = "late" if time.monotonic() >= self._asked + self.timeout_s else "unreachable"
@@ -134,15 +139,14 @@ class Session:
         self._question = self._ask()
 
     def _listen(
-        self, hear: Callable[[Sentence], None], patience_s: float | None, waiting: Callable[[Insight], None]
+        self, hear: Callable[[Sentence], None], patience_ends: float | None, waiting: Callable[[Insight], None]
     ) -> Insight | Rejection | str:
-        """The checked answer, why it was refused, or why there is none."""
+        """The checked answer, why it was refused, or why there is none. ``patience_ends``: on the monotonic clock."""
         checker = verify.Checker(self._facts, self._short, model=self.endpoint.model, scopes=self._scopes)
-        patience_ends = None if patience_s is None else time.monotonic() + patience_s
         self._answer, self._told = "", 0
         question, ends = self._question, self._asked + self.timeout_s
         while True:
-            if self._told:
+            if self._told and not self._outcome.rejections:  # of a second answer nothing is shown yet
                 patience_ends = None
             piece = question.next(ends if patience_ends is None else min(patience_ends, ends))
             if isinstance(piece, str):
@@ -165,17 +169,23 @@ class Session:
                     "lower LLAMA_CTX (2048) or LLAMA_THREADS of the model server, or the load"
                 )
             elif patience_ends is not None:
-                patience_ends = None
+                patience_ends, self._waited = None, True
                 waiting(self._outcome.insight)
 
     def _complete(self, checker: verify.Checker, end: End, hear: Callable[[Sentence], None]) -> Insight | Rejection:
         checked = checker.finish()
+        self._count(end.timings)
         if isinstance(checked, Rejection):
             return checked
         self._hand_on(checked.sentences[self._told :], hear)  # the last one is complete only now
-        self._outcome.timings = dict(end.timings)
         sure = confidence.of_choice(end.tokens, dict(self._request.label_weights))
         return msgspec.structs.replace(checked, model=end.model, confidence=sure)
+
+    def _count(self, timings: Mapping[str, float]) -> None:
+        """Of two answers the tokens of both, and the speed of the second."""
+        before = self._outcome.timings
+        both = {name: before.get(name, 0.0) + timings.get(name, 0.0) for name in _TOKENS}
+        self._outcome.timings = {**timings, **both} if timings else before
 
     def _hand_on(self, sentences: Sequence[Sentence], hear: Callable[[Sentence], None]) -> None:
         for sentence in sentences:

@@ -26,7 +26,8 @@ from linnix.insight.scope import Scope
 CONTEXT, DOUBT = Shelf("context"), Shelf("doubt")
 _add = CONTEXT.add
 
-#: From this score on a second cause is told as nearly as likely, and a first one below it as uncertain.
+#: Of two scores, the smaller as a share of the larger from which on they are told as nearly alike; and the score below
+#: which a cause is told as uncertain.
 _NEAR = 0.8
 _UNSURE = 0.25
 
@@ -107,7 +108,11 @@ _add("cpu_free", MEMORY | STORAGE, "The CPUs are {S.cpu_pct} busy.",
 def _near(s: Scope) -> bool:
     if s.finding is None or s.second is None or s.finding.score <= 0:
         return False
-    return s.second.score >= _NEAR * s.finding.score
+    return _NEAR <= s.second.score / s.finding.score <= 1 / _NEAR
+
+
+def _likelier(s: Scope) -> bool:
+    return s.finding is not None and s.second is not None and _NEAR * s.second.score > s.finding.score
 
 
 def _graver(s: Scope) -> bool:
@@ -129,6 +134,8 @@ _add(
     "That other finding is the graver one: look at it first.",
     when=lambda s: _graver(s) and not s.facts.degraded,
 )
+_add("likelier", None, "That other finding is the likelier cause: look at it first.",
+     when=lambda s: alarming(s) and _likelier(s) and not _graver(s) and not s.facts.degraded)  # fmt: skip
 _add("as_likely", None, "The other finding is about as likely to be the cause.", when=both(alarming, _near))
 _add("lost", None, "{S.lost_events} events were lost since the daemon started, so true rates may be higher.",
      when=lambda s: s.facts.activity.lost_events > 0)  # fmt: skip
@@ -145,4 +152,4 @@ _add("elsewhere", CPU | BIRTHS, "Of all cores {S.unaccounted_cpu_pct} are used b
 _add("brief", None, "It began only {F.age_s} ago.",
      when=both(alarming, lambda s: s.finding is not None and s.facts.timestamp - s.finding.since < 15))  # fmt: skip
 
-MUST = frozenset(["second", "second_host", "blind_graver", "blind", "graver"])
+MUST = frozenset(["second", "second_host", "blind_graver", "blind", "graver", "likelier"])
