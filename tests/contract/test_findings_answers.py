@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from test_original_shapes import frames
 from world import Proc, S, World
 
-from linnix.cognitod.api.findings import finding_id, unit
+from linnix.cognitod.api.findings import finding_id, tell, unit
+from linnix.cognitod.detect.causes import Cause
 from linnix.cognitod.detect.rules import parse
+from linnix.cognitod.model import Finding, Home
 
 RULES = """
 - {name: hog, detector: cpu_pct, threshold: 50, duration: 3, severity: high, keep_firing: 2, labels: {team: db},
@@ -131,7 +134,8 @@ def test_what_is_worth_knowing_is_found_but_raises_no_alert() -> None:
 
 def test_units_are_told_by_the_end_of_a_name() -> None:
     facts = ("forks", "forks_per_s", "growth_bytes", "growth_bytes_per_s", "for_s", "exhausted_in_s", "psi_pct",
-             "top_pid", "median_lifetime_ms", "subtree_cpu_pct")  # fmt: skip
+             "top_pid", "median_lifetime_ms", "subtree_cpu_pct", "wanted_cpu_pct", "anonymous_mib_per_s",
+             "tx_mb_per_s")  # fmt: skip
     assert [unit(fact) for fact in facts] == [
         "count",
         "per second",
@@ -143,4 +147,27 @@ def test_units_are_told_by_the_end_of_a_name() -> None:
         "pid",
         "milliseconds",
         "percent of one core",
+        "percent of one core",
+        "MiB per second",
+        "MB per second",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [("tx_mb_per_s", "MB per second"), ("tx_calls_per_s", "per second"), ("connects_per_s", "per second")],
+)
+def test_what_the_first_number_is_compared_with_is_an_amount_of_the_same(first: str, said: str) -> None:
+    evidence = {first: 90.0, "threshold": 50.0, "received": 1.5, "next_process": 0.0, "for_s": 6.0}
+    found = Finding(
+        rule="flood", cls="net_flood", severity="medium", message="", key="flood:5:1", ts_ns=0, timestamp=0.0,
+        evidence=evidence,
+    )  # fmt: skip
+    cause = Cause(key="net_flood:5:1", finding=found, resource="network", since=0.0, score=0.5)
+    (told,) = tell([cause], lambda *_: (None, Home()))
+    assert [(each.fact, each.value, each.unit, each.threshold) for each in told.evidence] == [
+        (first, 90.0, said, 50.0),
+        ("received", 1.5, said, None),
+        ("next_process", 0.0, said, None),
+        ("for_s", 6.0, "seconds", None),
     ]

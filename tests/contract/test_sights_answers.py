@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from world import Proc, World
 
+from linnix.cognitod.detect.rules import parse
 from linnix.cognitod.events import ProbeState
 from linnix.cognitod.host.blocked import BlockedReading, Stuck
 from linnix.cognitod.host.filesystems import Filesystem, FilesystemsReading, Mount
@@ -176,6 +177,27 @@ def test_a_kill_is_told_with_all_that_was_held_and_raises_an_alert() -> None:
     assert [(entry["class"], entry["pid"], entry["severity"]) for entry in world.get("/timeline").json()] == [
         ("oom_kill", 10, "high")
     ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "off", "told"),
+    [
+        ("", (), ["oom_kill"]),  # no rule speaks of kills, so the kernel does
+        ("", ("oom_kill",), []),
+        ("", ("cpu_spin",), ["oom_kill"]),
+        ("- {name: kills, detector: oom_kill, threshold: 1, window_seconds: 60, severity: low}", (), ["kills"]),
+        ("- {name: kills, detector: oom_kill, threshold: 2, window_seconds: 60, severity: low}", (), []),
+    ],
+)
+def test_a_kill_that_no_rule_speaks_of_is_told_unless_that_is_switched_off(
+    rules: str, off: tuple[str, ...], told: list[str]
+) -> None:
+    world = seen()
+    world.pipeline.use_rules(parse(rules))
+    world.off = frozenset(off)
+    world.see(kill())
+    world.sample(Proc(1, b"init", ppid=0), Proc(10, b"app", cgroup_id=7))
+    assert [each["rule"] for each in world.get("/findings").json()] == told
 
 
 def test_a_stuck_thread_is_told_with_its_stack_and_since_when() -> None:

@@ -64,6 +64,7 @@ class World:
     queue: int = 65_536
     now_ns: int = 1000 * S
     probe_lines: tuple[ProbeState, ...] = ()
+    off: frozenset[str] = frozenset()  # classes of rules that are switched off
 
     def __post_init__(self) -> None:
         self.counters = Counters(produced=dict.fromkeys(("exec", "fork", "exit", "exec_text"), 0))
@@ -75,7 +76,7 @@ class World:
         self.sights = Sights(
             wall=lambda: 1_764_000_000.0 + self.seconds,
             clock=lambda: self.now_ns,
-            tell=lambda finding: self.pipeline.judging.note(finding),
+            tell=lambda finding: self.pipeline.judging.note(finding, self.off),
         )
         self.pipeline = Pipeline(
             table=table,

@@ -94,6 +94,10 @@ def _amount(value: float, unit: str) -> str:
             return size(value)
         case "bytes per second":
             return f"{size(value)}/s"
+        case "MB per second":
+            return f"{size(value * 1e6)}/s"
+        case "MiB per second":
+            return f"{size(value * 2**20)}/s"
         case "seconds":
             return duration(value)
         case "milliseconds":

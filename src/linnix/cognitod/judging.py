@@ -68,11 +68,12 @@ class Judging:
         self.engine.use(rules)
         self._gate.use(rules)
 
-    def note(self, finding: Finding) -> None:
+    def note(self, finding: Finding, off: Collection[str] = ()) -> None:
         """Take in what somebody else than a rule found, to be judged with the next sample. Where a rule looks for the
-        same class it speaks alone: it knows who is behind it.
+        same class it speaks alone: it knows who is behind it. ``off``: classes of rules that somebody switched off, and
+        who does so wants to hear nothing of them.
         """
-        if any(rule.params.cls == finding.cls for rule in self.engine.rules):
+        if finding.cls in off or any(rule.params.cls == finding.cls for rule in self.engine.rules):
             return
         self._noted = [*self._noted, finding][-MAX_NOTED:]
 

@@ -47,6 +47,7 @@ class Rulebook:
         loaded = files.load()
         self.rules: tuple[Rule, ...] = loaded.rules
         self.files: tuple[str, ...] = loaded.files
+        self.off = loaded.off
         self.ignored = _ignored(loaded)
         self.loaded_at = wall()
         self.error: str | None = None
@@ -67,7 +68,7 @@ class Rulebook:
             self.error = str(error)
             log.error("rules: %s; nothing changes, still in use: %d", error, len(self.rules))
             return False
-        self.rules, self.files, self.loaded_at = loaded.rules, loaded.files, self._wall()
+        self.rules, self.files, self.off, self.loaded_at = loaded.rules, loaded.files, loaded.off, self._wall()
         self.ignored = _ignored(loaded)
         self.error = None
         self.reloads += 1

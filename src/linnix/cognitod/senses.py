@@ -65,6 +65,10 @@ class Stall(NamedTuple):
     same_cgroup: bool | None
 
 
+#: From so much on, of bytes or inodes, a file system is nearly full. Below it rules cannot ask for one that is.
+NEARLY_FULL_PCT = 80.0
+
+
 class Space(NamedTuple):
     """A mounted file system that is nearly full, or filling."""
 

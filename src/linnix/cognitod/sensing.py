@@ -23,15 +23,15 @@ from linnix.cognitod.kernel.tcp import TCP_KINDS
 from linnix.cognitod.kills import Kills
 from linnix.cognitod.model import Home, Snapshot, text
 from linnix.cognitod.processes import Table
-from linnix.cognitod.senses import Identity, Senses, Space, Stuck, SyncRates
+from linnix.cognitod.senses import NEARLY_FULL_PCT, Identity, Senses, Space, Stuck, SyncRates
 from linnix.cognitod.sights import Sights, percentile_us, together
 
 WINDOW_NS = 10 * 10**9
-#: A file system is told from here on, and below where it fills by ``FILLING_BYTES_PER_S`` and would be full soon: what
-#: an unpacked archive writes into a large one, at a pace that fills it within the hour, is over before.
-NEARLY_FULL_PCT = 85.0
+#: A file system is told from ``NEARLY_FULL_PCT`` on, and below where it fills by ``FILLING_BYTES_PER_S`` and would be
+#: full as soon as the default rules ask for: what an unpacked archive writes into a large one, at a pace that fills it
+#: within the hour, is over before.
 FILLING_BYTES_PER_S = 1 << 20
-SOON_S = 900.0
+SOON_S = 1800.0
 #: A percentile is of the last ten seconds, read every five.
 _LATENCY_NS = 16 * 10**9
 #: Syncs are counted anew with every sample.

@@ -76,6 +76,24 @@ def test_a_table_names_the_cause_and_says_why(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("unit", "value", "shown"),
+    [
+        ("count", 3.0, "3"),
+        ("percent of one core", 99.0, "99.0 %"),
+        ("per second", 20_000.0, "20,000/s"),
+        ("bytes per second", 90e6, "90.0 MB/s"),
+        ("MB per second", 90.0, "90.0 MB/s"),
+        ("MiB per second", 4.0, "4.2 MB/s"),
+        ("milliseconds", 1500.0, "1.5 s"),
+        ("pid", 4711.0, "4711"),
+    ],
+)
+def test_numbers_are_written_by_their_units(unit: str, value: float, shown: str) -> None:
+    evidence = [{"id": "E1", "fact": "x", "value": value, "unit": unit, "threshold": None}]
+    assert f"    E1 x {shown}" in lines([finding(evidence=evidence)], CHECKED, 120, colour=False)
+
+
 def test_a_narrow_terminal_breaks_lines_between_words() -> None:
     shown = lines(TOLD, CHECKED, 40, colour=False)
     assert all(len(line) <= 40 for line in shown)

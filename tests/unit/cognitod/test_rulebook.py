@@ -120,11 +120,11 @@ def test_an_override_that_comes_and_goes_is_a_change(path: Path) -> None:
     override.write_text("- {name: storm, enabled: false}")
     assert book.has_changed()
     assert book.reload()
-    assert (names(book), book.files) == ([], (str(path), str(override)))
+    assert (names(book), book.files, book.off) == ([], (str(path), str(override)), {"fork_storm"})
     override.unlink()
     assert book.has_changed()
     assert book.reload()
-    assert names(book) == ["storm"]
+    assert (names(book), book.off) == (["storm"], set())
 
 
 class Following:

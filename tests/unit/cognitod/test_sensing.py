@@ -74,14 +74,14 @@ def test_a_file_system_that_fills_is_told_after_ten_seconds_if_it_would_be_full_
     assert told[:2] == [(), ()]
     assert told[3] == (Space("/srv", used / GIB, 100 * GIB - used, None, 128.0 * MIB),)
 
-    for slowly in (32 * MIB, MIB // 2):  # half an hour, or nothing to speak of
+    for slowly in (32 * MIB, MIB // 2):  # in more than half an hour, or nothing to speak of
         assert spaces(*((5.0 * n, disk(40 * GIB + 5 * n * slowly)) for n in range(4)))[3] == ()
 
 
 def test_a_file_system_that_is_nearly_full_is_told_at_once_and_so_is_one_out_of_inodes() -> None:
-    assert spaces((5, disk(85 * GIB))) == [(Space("/srv", 85.0, 15 * GIB, None, 0.0),)]
+    assert spaces((5, disk(80 * GIB))) == [(Space("/srv", 80.0, 20 * GIB, None, 0.0),)]
     assert spaces((5, disk(GIB, inodes=1000, inodes_used=990))) == [(Space("/srv", 1.0, 99 * GIB, 99.0, 0.0),)]
-    assert spaces((5, disk(84 * GIB))) == [()]
+    assert spaces((5, disk(79 * GIB))) == [()]
     assert spaces((5, disk(99 * GIB, read_only=True))) == [()]
 
 

@@ -380,6 +380,22 @@ def test_what_a_story_is_told_as(story: Story) -> None:
     assert world.found == story.found
 
 
+def test_more_execs_than_are_kept_are_told_of_the_time_that_they_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linnix.cognitod.detect.execs.MAX_RUNS", 20)
+    world = World(EXECS)
+    cron = world.process(310, "cron")
+    told = list[dict[str, float]]()
+    for pause_s, ran in ((0, 15), (0, 10), (0, 10), (61, 15)):
+        world.now_ns += pause_s * S
+        world.run(cron, ran, lived_ms=100, comm="backup")
+        world.now_ns += S
+        told += [finding.evidence for finding in world.observe()]
+    assert told == [
+        {"execs": float(execs), "window_s": window_s, "median_lifetime_s": 0.1, "threshold": 10.0}
+        for execs, window_s in ((15, 60.0), (20, 2.1), (20, 2.1), (15, 60.0))
+    ]
+
+
 def test_who_is_known_to_fork_is_asked_about_at_each_sample_and_who_is_not_at_once() -> None:
     world = World(FORKS)
     one, two, most = (world.process(pid, "sh") for pid in (500, 501, 502))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from seconds import MIB, Seconds
 
+from linnix.cognitod.detect.causes import rank
 from linnix.insight.facts import Job, OomKill
 
 RULES = """
@@ -72,6 +74,27 @@ def test_a_cgroup_at_its_limit_is_told_of_its_largest() -> None:
     assert w.alarms == {("risk", "medium", 300)}
 
 
+@pytest.mark.parametrize(
+    ("limit_pct", "used_pct", "evidence"),
+    [
+        (90, 89.9, None),
+        (90, 90.0, {"cgroup_memory_pct": 90.0, "threshold": 90.0}),
+        (50, 49.9, None),
+        (50, 50.0, {"cgroup_memory_pct": 50.0, "threshold": 50.0}),
+        (0, 1.0, {"cgroup_memory_pct": 1.0, "threshold": 0.0}),
+        (0, None, None),  # it has no limit
+    ],
+)
+def test_a_limit_is_told_from_where_the_rule_says(
+    limit_pct: int, used_pct: float | None, evidence: dict[str, float] | None
+) -> None:
+    w = Seconds(f"- {{name: risk, detector: oom_risk, threshold_pct: 8, duration: 3, cgroup_pct: {limit_pct}}}")
+    w.runs(300, "java", group="/pod", rss_anon_bytes=900 * MIB, cgroup_memory_pct=used_pct)
+    w.seconds(4)
+    held = {"held_bytes": 900.0 * MIB, "grows_bytes_per_s": 0.0}
+    assert [finding.evidence for finding in w.last] == ([] if evidence is None else [evidence | held])
+
+
 def test_a_kill_is_told_of_who_grew_and_else_of_who_starts_it_again() -> None:
     w = Seconds(RULES)
     w.runs(300, "report", rss_anon_bytes=900 * MIB)
@@ -130,18 +153,31 @@ def test_a_limit_that_is_full_within_a_minute_is_told_and_one_that_was_filled_at
     (finding,) = w.last
     assert (finding.pid, finding.severity) == (300, "medium")
     assert finding.evidence == {
-        "cgroup_memory_pct": 80 + 100 * 26 / 600,
-        "threshold": 90.0,
         "exhausted_in_s": 47.0,
+        "threshold": 60.0,
+        "cgroup_memory_pct": 80 + 100 * 26 / 600,
         "held_bytes": 506.0 * MIB,
         "grows_bytes_per_s": 2.0 * MIB,
     }
+    assert list(finding.evidence)[:2] == ["exhausted_in_s", "threshold"]
 
     w = Seconds(RULES)
     w.runs(300, "store", group="/pod")
     w.seconds(10, rss_anon_bytes=lambda s: (10 + 50 * s) * MIB, cgroup_memory_pct=lambda s: 8.5 * (s + 1))
     w.seconds(20, rss_anon_bytes=lambda _: 510 * MIB, cgroup_memory_pct=lambda _: 85.0)
     assert w.alarms == set()
+
+
+def test_the_fuller_a_limit_that_fills_the_surer_it_is() -> None:
+    w = Seconds(RULES)
+    row = w.runs(300, "batch", group="/pod")
+    scores = list[float]()
+    for second in range(60):
+        w.tell(row, rss_anon_bytes=(480 + 2 * second) * MIB, cgroup_memory_pct=80 + second / 3)
+        w.seconds(1)
+        scores += [cause.score for cause in rank(w.last, None)]
+    assert (scores[0], scores[-1], len(scores)) == (0.395, 0.525, 47)
+    assert scores == sorted(scores)
 
 
 def test_a_kill_of_what_somebody_s_child_started_is_of_whose_job_it_was() -> None:
@@ -220,6 +256,43 @@ def test_on_a_fast_disk_nobody_waits_and_what_is_moved_shows_it() -> None:
     w.tell(row, major_faults_per_s=15_000.0)
     w.seconds(6)
     assert w.alarms == {("thrash", "medium", 300)}
+
+
+@pytest.mark.parametrize(
+    ("some_pct", "totals", "first"),
+    [
+        (45.0, {"swap_in_bytes_per_s": 28.0 * MIB}, {"memory_some_pct": 45.0, "threshold": 10.0}),
+        (
+            2.0,
+            {"swap_in_bytes_per_s": 28.0 * MIB, "swap_out_bytes_per_s": 37.0 * MIB},
+            {"swapped_both_ways_bytes_per_s": 28.0 * MIB, "threshold": 8.0 * MIB},
+        ),
+        (
+            2.0,
+            {"refaulted_bytes_per_s": 60.0 * MIB},
+            {"refaulted_bytes_per_s": 60.0 * MIB, "threshold": 8.0 * MIB},
+        ),
+    ],
+)
+def test_what_shows_the_thrashing_comes_first_with_what_it_was_held_against(
+    some_pct: float, totals: dict[str, float], first: dict[str, float]
+) -> None:
+    w = Seconds(RULES)
+    w.pressure["memory_some_pct"] = some_pct
+    w.totals = dict(totals)
+    w.runs(300, "sort", major_faults_per_s=1500.0)
+    w.seconds(5)
+    (finding,) = w.last
+    swapped = totals.get("swap_in_bytes_per_s", 0.0) + totals.get("swap_out_bytes_per_s", 0.0)
+    rest = {
+        "memory_some_pct": some_pct,
+        "swapped_bytes_per_s": swapped,
+        "refaulted_bytes_per_s": totals.get("refaulted_bytes_per_s", 0.0),
+        "reclaimed_bytes_per_s": 0.0,
+        "for_s": 4.0,
+    }
+    assert finding.evidence == rest | first
+    assert list(finding.evidence)[:2] == list(first)
 
 
 def test_pressure_alone_and_reclaim_alone_are_no_thrashing() -> None:

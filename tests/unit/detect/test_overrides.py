@@ -127,6 +127,21 @@ def test_the_shipped_rules_are_overridden_like_any_file(host: Host) -> None:
     assert changed == {"zombies"}
 
 
+@pytest.mark.parametrize(
+    ("override", "off"),
+    [
+        ("- {name: storm, threshold: 90}", set()),
+        ("- {name: hog, enabled: false}", {"cpu_spin"}),
+        ("- {name: hog, enabled: false}\n- {name: storm, enabled: false}", {"cpu_spin", "fork_storm"}),
+        ("- {name: hgo, enabled: false}", set()),  # there is none of this name
+        ("- {name: kills, detector: oom_kill, threshold: 1, window_seconds: 60, enabled: false}", {"oom_kill"}),
+    ],
+)
+def test_classes_of_rules_that_are_switched_off_are_known(host: Host, override: str, off: set[str]) -> None:
+    host.put("10.yaml", override)
+    assert host.sources.load().off == off
+
+
 def test_mistakes_of_all_files_are_told_each_with_its_own_file_and_line(host: Host) -> None:
     host.path.write_text(BASE.replace("threshold: 30", "threshold: -30"))
     host.put("10.yaml", "- name: storm\n  threshold: 9\n  severity: hihg\n- name: hgo\n  enabled: false")

@@ -107,6 +107,26 @@ def _with(**changes: str) -> str:
         (_with(window_secs="5"), "unknown field 'window_secs' for fork_burst; did you mean 'window_seconds'?"),
         (_with(window_seconds=""), "rule 'storm': Object missing required field `window_seconds`"),
         (_with(threshold="many"), "rule 'storm': threshold: Expected `int`, got `str`"),
+        *(
+            (f"- {{name: r, severity: low, {fields}}}", f"rule 'r': {said}")
+            for fields, said in (
+                # No more than so much is kept, or told, of what these look at.
+                ("detector: crash_loop, threshold: 257, duration: 5", "threshold: Expected `int` <= 256"),
+                (
+                    "detector: exec_rate, regex: x, rate_per_min: 8193, median_lifetime: 1",
+                    "rate_per_min: Expected `int` <= 8192",
+                ),
+                (
+                    "detector: disk_full, threshold_pct: 79, full_within_seconds: 60",
+                    "threshold_pct: Expected `float` >= 80.0",
+                ),
+                ("detector: mem_leak, threshold: 2, duration: 601", "duration: Expected `float` <= 600.0"),
+                ("detector: fd_leak, threshold: 2, duration: 601", "duration: Expected `float` <= 600.0"),
+                ("detector: cpu_spin, threshold: 80, duration: 601", "duration: Expected `float` <= 600.0"),
+                ("detector: cpu_saturation, threshold_pct: 80, duration: 601", "duration: Expected `float` <= 600.0"),
+                ("detector: net_flood, threshold: 80, duration: 601", "duration: Expected `float` <= 600.0"),
+            )
+        ),
         (_with(threshold="-1"), "rule 'storm': threshold: Expected `int` >= 1"),
         (_with(window_seconds="0"), "rule 'storm': window_seconds: Expected `float` > 0"),
         (_with(cooldown="soon"), "rule 'storm': cooldown: expected seconds from 0 to a week, found 'soon'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,21 @@ SECONDS = [second * S for second in range(13)]
 
 def test_a_straight_line() -> None:
     assert steady(SECONDS, [100 + 4 * n for n in range(13)]) == Growth(grown=48.0, per_s=4.0, span_s=12.0, rising=1.0)
+
+
+@pytest.mark.parametrize("points", [61, 64, 601, 3601])
+def test_many_points_are_thinned_and_tell_the_same(points: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs: list[int] = []
+    indices = np.triu_indices
+
+    def counted(count: int, k: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        pairs.append(count)
+        return indices(count, k)
+
+    monkeypatch.setattr(np, "triu_indices", counted)
+    told = steady([n * S for n in range(points)], [100 + 4 * n for n in range(points)])
+    assert told == Growth(grown=4.0 * (points - 1), per_s=4.0, span_s=points - 1.0, rising=1.0)
+    assert pairs == [min(points, 64)]
 
 
 def test_what_leaks_in_portions_is_level_in_between() -> None:

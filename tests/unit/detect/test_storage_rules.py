@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from detect_world import SUSPENDED_NS
 from msgspec.structs import replace
 from seconds import MB, MIB, Seconds
 
+from linnix.cognitod.detect.causes import rank
 from linnix.insight.facts import Filesystem
 
 RULES = """
@@ -219,15 +221,71 @@ def test_a_file_system_that_fills_names_its_writer_and_is_high_when_two_minutes_
     w.seconds(1)
     assert w.alarms == {("full", "medium", 300)}
     assert w.last[0].evidence == {
+        "full_in_s": 1000.0,
+        "threshold": 1800.0,
         "used_pct": 82.0,
-        "threshold": 95.0,
         "available_bytes": 4000.0 * MIB,
         "fill_bytes_per_s": 4.0 * MIB,
-        "full_in_s": 1000.0,
     }
     w.filesystems = [disk(90.0, 400, 4.0, ("P1",))]
     w.seconds(1)
     assert w.alarms == {("full", "medium", 300), ("full_soon", "high", 300)}
+
+
+ONE = "- {name: full, detector: disk_full, threshold_pct: 95, full_within_seconds: 1800, severity: medium}"
+
+
+@pytest.mark.parametrize(
+    ("used_pct", "inodes_pct", "left_mib", "per_s", "first"),
+    [
+        (52.0, None, 400, 4.0, {"full_in_s": 100.0, "threshold": 120.0}),
+        (79.9, None, 4000, 4.0, None),
+        (80.0, None, 4000, 4.0, {"full_in_s": 1000.0, "threshold": 1800.0}),
+        (98.0, None, 20, 4.0, {"full_in_s": 5.0, "threshold": 1800.0}),
+        (97.0, None, 8000, 4.0, {"used_pct": 97.0, "threshold": 95.0}),
+        (97.0, None, 900, 0.0, {"used_pct": 97.0, "threshold": 95.0}),
+        (97.0, 99.0, 900, 0.0, {"used_pct": 97.0, "threshold": 95.0}),
+        (97.0, None, 20 << 10, 0.0, None),
+        (40.0, 94.9, 300_000, 0.0, None),
+        (40.0, 99.0, 300_000, 0.0, {"inodes_used_pct": 99.0, "threshold": 95.0}),
+        (82.0, 99.0, 4000, 4.0, {"inodes_used_pct": 99.0, "threshold": 95.0}),
+    ],
+)
+def test_what_is_at_its_end_comes_first_with_what_it_was_held_against(
+    used_pct: float, inodes_pct: float | None, left_mib: int, per_s: float, first: dict[str, float] | None
+) -> None:
+    w = Seconds(ONE)
+    w.filesystems = [replace(disk(used_pct, left_mib, per_s), inodes_used_pct=inodes_pct)]
+    w.seconds(1)
+    rest = {"used_pct": used_pct, "available_bytes": float(left_mib * MIB), "fill_bytes_per_s": per_s * MIB}
+    rest |= {"full_in_s": float(round(left_mib / per_s))} if per_s else {}
+    rest |= {} if inodes_pct is None else {"inodes_used_pct": inodes_pct}
+    assert [finding.evidence for finding in w.last] == ([] if first is None else [rest | first])
+    assert [list(finding.evidence)[:2] for finding in w.last] == ([] if first is None else [list(first)])
+
+
+def test_the_less_time_is_left_the_surer_it_is() -> None:
+    scores = list[float]()
+    for used_pct, left_mib in ((52.0, 400), (90.0, 280), (98.9, 20), (99.1, 16), (100.0, 0)):
+        w = Seconds("- {name: soon, detector: disk_full, threshold_pct: 99, full_within_seconds: 120, severity: high}")
+        w.filesystems = [disk(used_pct, left_mib, 4.0)]
+        w.seconds(1)
+        scores += [cause.score for cause in rank(w.last, None)]
+    assert scores == [0.311, 0.343, 0.42, 0.42, 0.42]
+
+
+def test_a_file_system_without_inodes_says_so_and_is_told_before_one_with_less_room() -> None:
+    w = Seconds(ONE)
+    fuller = replace(disk(96.0, 900), mount="/home")
+    w.filesystems = [fuller, replace(disk(40.0, 300_000), inodes_used_pct=100.0)]
+    w.seconds(1)
+    assert [(finding.severity, finding.message) for finding in w.last] == [
+        (
+            "low",
+            "100 % of a file system's inodes are used, whatever room is left; "
+            "a file system is used to 40 %, 300000 MiB are left",
+        )
+    ]
 
 
 def test_who_filled_it_is_remembered_when_there_is_nothing_left_to_write_to() -> None:

@@ -76,6 +76,13 @@ def test_why_a_victim_is_slow_is_answered_with_whom_it_waits_for() -> None:
     )
 
 
+def test_who_waits_for_another_is_not_told_that_nothing_needs_to_be_done() -> None:
+    host = msgspec.structs.replace(HOSTS["storage, blamed"], findings=())
+    scopes = asked.answers(asked.read("why is postgres slow?", host), host)
+    assert rules_text.explain(host, scopes=scopes).actions[0].text == "See who waits for whom: linnix blame --watch."
+    assert rules_text.explain(host).actions[0].id == "nothing"
+
+
 def test_who_is_well_is_said_to_be_and_who_is_accused_is_not() -> None:
     assert answer(DB, "is sh the culprit?") in (
         "No rule finds anything wrong with sh (pid 1002): it uses 99.0 % of one core and holds 8.0 MB.",

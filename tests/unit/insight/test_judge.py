@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hosts import GB, HOSTS, MB, facts, found, process
 from hypothesis import given, settings
 from samples import any_facts
 
 from linnix.insight import judge, menu, rules_text
+from linnix.insight.answer import Insight
 from linnix.insight.facts import Facts, Finding, Group, Trend
+from linnix.insight.scope import is_known
+from linnix.insight.verify import verify
 
 Cause = tuple[str, str | None, str]
 
@@ -157,6 +162,43 @@ def test_a_group_is_told_with_its_sum_before_its_busiest_member() -> None:
         "The resident memory of four VfsLoader processes adds up to 47.2 % of the host's; "
         "the largest is VfsLoader (pid 1001) with 940 MB."
     )
+
+
+def chosen(host: Facts, label: str) -> str:
+    """What is said where a model picks this line of the menu, and the first of every place."""
+    offered = menu.build(host)
+    (choice,) = [choice for choice in offered.choices if choice.label == label]
+    answer = menu.first(replace(offered, choices=(choice,)))
+    checked = verify(answer, host)
+    assert isinstance(checked, Insight), checked
+    return checked.text
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ((0.5, 0.5), "The other finding is about as likely to be the cause."),
+        ((0.5, 0.41), "The other finding is about as likely to be the cause."),
+        ((0.9, 0.1), "That other finding is the likelier cause: look at it first."),
+    ],
+)
+def test_who_chooses_the_less_likely_of_two_findings_says_so(scores: tuple[float, float], words: str) -> None:
+    first, second = (
+        found(n, cls, "medium", f"P{n}", score=score)
+        for n, cls, score in ((1, "cpu_spin", scores[0]), (2, "mem_leak", scores[1]))
+    )
+    host = facts(process(1, "sh", cpu_pct=99.0), process(2, "java", cpu_pct=1.0), findings=(first, second))
+    assert words in chosen(host, "B")
+
+
+@given(any_facts())
+@settings(max_examples=200, deadline=None)
+def test_nobody_is_told_to_do_nothing_beside_what_a_rule_has_found(host: Facts) -> None:
+    wrong = any(is_known(f) and f.severity != "info" for f in host.findings)
+    for choice in menu.build(host).choices:
+        offered = {action for part in choice.acts for action in part.options}
+        assert offered.isdisjoint({"nothing", "again"}) or not wrong
+        assert ("others" in offered) <= wrong
 
 
 def test_who_is_busier_than_the_culprit_is_cleared_with_what_was_measured_of_it() -> None:

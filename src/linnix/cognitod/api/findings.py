@@ -26,6 +26,7 @@ Lookup = Callable[[int, int], tuple[str | None, Home]]
 _UNITS = (
     ("_bytes_per_s", "bytes per second"),
     ("_mib_per_s", "MiB per second"),
+    ("_mb_per_s", "MB per second"),
     ("_per_min", "per minute"),
     ("_per_s", "per second"),
     ("_bytes", "bytes"),
@@ -38,7 +39,9 @@ _UNITS = (
     ("_s", "seconds"),
 )
 #: CPU of a process is percent of one core, unlike that of the host.
-_OF_A_CORE = ("cpu_pct", "subtree_cpu_pct", "top_cpu_pct")
+_OF_A_CORE = ("cpu_pct", "wanted_cpu_pct", "subtree_cpu_pct", "top_cpu_pct")
+#: What the first number is compared with: amounts of the same.
+_LIKE_THE_FIRST = ("received", "next_process")
 
 
 async def findings(request: Request) -> Response:
@@ -64,8 +67,10 @@ def finding_id(key: str) -> str:
     return f"f-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
-def unit(fact: str) -> str:
-    """Of what a number of the evidence is an amount."""
+def unit(fact: str, first: str = "") -> str:
+    """Of what a number of the evidence is an amount. ``first``: the fact that comes first in the same evidence."""
+    if fact in _LIKE_THE_FIRST:
+        fact = first
     if fact in _OF_A_CORE:
         return "percent of one core"
     return next((unit for end, unit in _UNITS if fact.endswith(end)), "count")
@@ -104,7 +109,7 @@ def _evidence(cause: Cause, numbers: Iterator[str]) -> list[wire.Evidence]:
             id=next(numbers),
             fact=fact,
             value=evidence[fact],
-            unit=unit(fact),
+            unit=unit(fact, facts[0]),
             threshold=evidence.get("threshold") if at == 0 else None,
         )
         for at, fact in enumerate(facts)

@@ -13,12 +13,15 @@ import msgspec
 
 #: A window longer than this could not be held in bounded memory.
 MAX_WINDOW_S = 3600.0
+#: What facts tell of single processes is kept for so long, in full: some 50 of them, each second.
+MAX_SEEN_S = 600.0
 #: More events than this inside one window are not kept apart (see ``recent.Ring``).
 MAX_COUNT = 100_000
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_WINDOW_S)]
 Window = Annotated[float, msgspec.Meta(gt=0, le=MAX_WINDOW_S)]
+Seen = Annotated[float, msgspec.Meta(gt=0, le=MAX_SEEN_S)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 

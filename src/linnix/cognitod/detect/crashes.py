@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnix.cognitod.detect.recent import identities
-from linnix.cognitod.detect.signs import CrashLoop
+from linnix.cognitod.detect.signs import MAX_ENDS, CrashLoop
 from linnix.cognitod.detect.view import NS, Hit, View, Who
 from linnix.cognitod.events import ARGV_LEN, Array, Kind
 
 _KEPT = 4096
-_ENDS = 256
 #: Shells ask these, and 1 means no (POSIX, EXIT STATUS of each).
 _ANSWER = (b"grep", b"egrep", b"fgrep", b"rg", b"test", b"[", b"cmp", b"diff", b"expr", b"false", b"pgrep", b"pidof")
 #: HUP INT PIPE ALRM TERM: somebody ended it, or nobody read it any more.
@@ -35,7 +34,7 @@ Identity = tuple[int, int]
 
 @dataclass(slots=True)
 class _Program:
-    ends: deque[tuple[int, bool]] = field(default_factory=lambda: deque(maxlen=_ENDS))
+    ends: deque[tuple[int, bool]] = field(default_factory=lambda: deque(maxlen=MAX_ENDS))
 
 
 class Crashes:

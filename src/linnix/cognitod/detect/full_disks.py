@@ -27,6 +27,8 @@ _FILLS_BYTES_PER_S = 256 * 1024
 #: One that is full so soon is worth a word at half its size.
 _SOON_S = 120.0
 _HALF_PCT = 50.0
+#: In the evidence: how many of its inodes are used. Without one no file can be made.
+INODES = "inodes_used_pct"
 #: Of what was written so long ago half counts.
 _HALF_LIFE_S = 30.0
 
@@ -66,25 +68,32 @@ class Full:
         for filesystem in known.filesystems:
             filling = filesystem.fill_bytes_per_s >= _FILLS_BYTES_PER_S
             left_s = filesystem.available_bytes / filesystem.fill_bytes_per_s if filling else None
-            if self._is_full(filesystem) or (left_s is not None and self._is_filling(filesystem, left_s)):
-                hits.append(self._hit(filesystem, known, left_s))
+            if (fired := self._fired(filesystem, left_s)) is not None:
+                hits.append(self._hit(filesystem, known, left_s, fired))
         worst: dict[tuple[int, int] | None, Hit] = {}
         still = {(hit.culprit.pid, hit.culprit.start_ns) for hit in hits if hit.culprit}
         hits = [replace(hit, instead_of=None) if hit.instead_of in still else hit for hit in hits]
         for hit in hits:  # a rule tells one thing of each offender: the fullest
             key = (hit.culprit.pid, hit.culprit.start_ns) if hit.culprit else None
-            if key not in worst or hit.evidence["used_pct"] > worst[key].evidence["used_pct"]:
+            if key not in worst or _fullness(hit) > _fullness(worst[key]):
                 worst[key] = hit
         return list(worst.values())
 
-    def _is_full(self, filesystem: Filesystem) -> bool:
-        full = max(filesystem.used_pct, filesystem.inodes_used_pct or 0.0) >= self._params.threshold_pct
-        return full and filesystem.available_bytes < _PLENTY_BYTES
-
-    def _is_filling(self, filesystem: Filesystem, left_s: float) -> bool:
-        if left_s > self._params.full_within_seconds:
-            return False
-        return filesystem.used_pct >= (_HALF_PCT if left_s <= _SOON_S else self._params.filling_from_pct)
+    def _fired(self, filesystem: Filesystem, left_s: float | None) -> dict[str, float] | None:
+        """The number that makes it worth telling, and what it was held against; None where it is not. Inodes first:
+        without them no file can be made, whatever is left. Then the pace: it gets graver as the room gets less.
+        """
+        params, inodes_pct = self._params, filesystem.inodes_used_pct
+        is_full = filesystem.used_pct >= params.threshold_pct and filesystem.available_bytes < _PLENTY_BYTES
+        if inodes_pct is not None and inodes_pct >= params.threshold_pct and not is_full:
+            return {INODES: inodes_pct, "threshold": params.threshold_pct}
+        if left_s is not None:
+            within_s = params.full_within_seconds
+            if filesystem.used_pct < params.filling_from_pct:
+                within_s = min(within_s, _SOON_S) if filesystem.used_pct >= _HALF_PCT else -1.0
+            if left_s <= within_s:
+                return {"full_in_s": float(round(left_s)), "threshold": within_s}
+        return {"used_pct": filesystem.used_pct, "threshold": params.threshold_pct} if is_full else None
 
     def _written(self, filesystem: Filesystem, known: Facts, passed_s: float) -> _Filling:
         """What it was, with the last moment. Who writes while it does not fill writes elsewhere: facts tell the same
@@ -124,22 +133,23 @@ class Full:
         elsewhere = before in cgroups and cgroups[before] != cgroups.get(filling.filler or before)
         return before if elsewhere else None
 
-    def _hit(self, filesystem: Filesystem, known: Facts, left_s: float | None) -> Hit:
+    def _hit(self, filesystem: Filesystem, known: Facts, left_s: float | None, fired: dict[str, float]) -> Hit:
         who = self._who(filesystem, known)
-        evidence = {
+        evidence = fired | {
             "used_pct": filesystem.used_pct,
-            "threshold": self._params.threshold_pct,
             "available_bytes": float(filesystem.available_bytes),
             "fill_bytes_per_s": float(round(filesystem.fill_bytes_per_s)),
         }
         message = (
             f"a file system is used to {filesystem.used_pct:.0f} %, {filesystem.available_bytes / MIB:.0f} MiB are left"
         )
+        if INODES in fired:
+            message = f"{fired[INODES]:.0f} % of a file system's inodes are used, whatever room is left; " + message
         if left_s is not None:
             evidence["full_in_s"] = float(round(left_s))
             message += f"; at its pace it is full in {left_s:.0f} s"
         if filesystem.inodes_used_pct is not None:
-            evidence["inodes_used_pct"] = filesystem.inodes_used_pct
+            evidence[INODES] = filesystem.inodes_used_pct
         # One that has been full for long, and that nobody fills, is nobody's emergency.
         at_most = "low" if who is None and left_s is None else "high"
         return Hit(
@@ -150,6 +160,11 @@ class Full:
             evidence=evidence,
             at_most=at_most,
         )
+
+
+def _fullness(hit: Hit) -> float:
+    """The larger share, of bytes or of inodes."""
+    return max(hit.evidence["used_pct"], hit.evidence.get(INODES, 0.0))
 
 
 def _filler(filling: _Filling) -> Identity | None:

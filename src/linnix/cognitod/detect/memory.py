@@ -65,8 +65,10 @@ class Risk:
         if (host := self._host(known, view.past)) is not None:
             short["host"] = host
         of_group: dict[str, list[Process]] = {}
+        nearly_pct = min(_NEARLY_PCT, self._params.cgroup_pct)
         for process in can_be_named(known):
-            if process.cgroup is not None and (process.cgroup_memory_pct or 0.0) >= _NEARLY_PCT:
+            used_pct = process.cgroup_memory_pct
+            if process.cgroup is not None and used_pct is not None and used_pct >= nearly_pct:
                 of_group.setdefault(process.cgroup, []).append(process)
         for cgroup, processes in of_group.items():
             if (hit := self._group(processes, view.past)) is not None:
@@ -96,7 +98,9 @@ class Risk:
         evidence = {"cgroup_memory_pct": used_pct, "threshold": self._params.cgroup_pct}
         message = f"{used_pct:.0f} % of the memory that its cgroup may use is in use"
         if left_bytes <= _LASTS_S * pace:
-            evidence["exhausted_in_s"] = float(round(left_bytes / pace)) if pace else 0.0
+            # That it is full so soon says more than how full it is, and gets graver as it fills.
+            lasts_s = float(round(left_bytes / pace)) if pace else 0.0
+            evidence = {"exhausted_in_s": lasts_s, "threshold": _LASTS_S, "cgroup_memory_pct": used_pct}
             message += f", and all of it in {evidence['exhausted_in_s']:.0f} s at its pace"
         elif used_pct < self._params.cgroup_pct:
             return None

@@ -16,7 +16,10 @@ import msgspec
 from linnix.cognitod.detect import signs
 from linnix.cognitod.detect.bounds import MAX_COUNT, Amount, Count, Params, Percent, Seconds, Window
 
-__all__ = ["DETECTORS", "MAX_COUNT", "Params"]
+__all__ = ["DETECTORS", "MAX_COUNT", "MAX_RUNS", "Params"]
+
+#: Of what a pattern finds so many runs are kept: more a minute are never counted.
+MAX_RUNS = 8192
 
 
 class ForksPerSec(Params, frozen=True, kw_only=True, tag="forks_per_sec"):
@@ -62,7 +65,7 @@ class ExecRate(Params, frozen=True, kw_only=True, tag="exec_rate"):
 
     cls: ClassVar[str] = "short_job_flood"
     regex: str
-    rate_per_min: Count
+    rate_per_min: Annotated[int, msgspec.Meta(ge=1, le=MAX_RUNS)]
     median_lifetime: Seconds
 
 

@@ -18,6 +18,7 @@ from linnix.cognitod.detect import documents
 from linnix.cognitod.detect.checks import DEFAULT_COOLDOWN_S, DEFAULT_KEEP_FIRING_S, Rule, make
 from linnix.cognitod.detect.documents import Document, Problem, RuleError, nearest
 from linnix.cognitod.detect.drafts import Draft, draft
+from linnix.cognitod.detect.params import DETECTORS
 
 __all__ = [
     "BUILT_IN",
@@ -50,13 +51,14 @@ File = tuple[str, Document]
 class Loaded:
     """A set of rules and the files it came from, in the order in which they override.
 
-    ``orphans`` are overrides of rules that are not there: a mistake, or what an upgrade has left behind. They change
-    nothing, and a daemon must not stay down for them.
+    ``off`` are the classes of rules that are switched off. ``orphans`` are overrides of rules that are not there: a
+    mistake, or what an upgrade has left behind. They change nothing, and a daemon must not stay down for them.
     """
 
     rules: tuple[Rule, ...]
     files: tuple[str, ...]
     orphans: tuple[Problem, ...] = ()
+    off: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,11 @@ def load_files(files: Iterable[Path | File]) -> Loaded:
             problems.append(_unreadable("rule file", Path(str(file)), error))
     # Without one of them others would be found to override nothing.
     orphans: list[Problem] = []
-    rules = [] if problems else _merge(read, problems, orphans)
+    off: set[str] = set()
+    rules = [] if problems else _merge(read, problems, orphans, off)
     if problems:
         raise RuleError(*sorted([*problems, *orphans], key=lambda problem: (problem.file, problem.line or 0)))
-    return Loaded(tuple(rules), tuple(name for name, _ in read), tuple(orphans))
+    return Loaded(tuple(rules), tuple(name for name, _ in read), tuple(orphans), frozenset(off))
 
 
 def load(path: Path) -> list[Rule]:
@@ -160,7 +163,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _merge(read: Iterable[File], problems: list[Problem], orphans: list[Problem]) -> list[Rule]:
+def _merge(read: Iterable[File], problems: list[Problem], orphans: list[Problem], off: set[str]) -> list[Rule]:
     drafts: dict[str, Draft] = {}
     rules: dict[str, Rule] = {}
     for file, document in read:
@@ -181,6 +184,9 @@ def _merge(read: Iterable[File], problems: list[Problem], orphans: list[Problem]
                 rules[name] = rule
     if len(drafts) > MAX_RULES:
         problems.append(Problem(f"{len(drafts)} rules, more than {MAX_RULES}"))
+    if not problems:  # then what is no rule is switched off
+        detectors = [str(drafted.common["detector"].value) for name, drafted in drafts.items() if name not in rules]
+        off.update(DETECTORS[detector].cls for detector in detectors)
     return [rules[name] for name in drafts if name in rules]
 
 

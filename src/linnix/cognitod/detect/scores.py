@@ -94,7 +94,9 @@ def _confidence(fault: Fault, scene: Scene) -> float:
 
 
 def _beyond(fault: Fault) -> float:
-    """How far the first number of the evidence is from its threshold, on whichever side it is a fault to be."""
+    """How far the first number of the evidence is from its threshold. It is the one that made the rule fire, so it is
+    on the side on which it is a fault to be: below it for what is left, else above.
+    """
     evidence = fault.finding.evidence
     value, threshold = next(iter(evidence.values()), 0.0), evidence.get("threshold")
     if threshold is None:

@@ -13,7 +13,11 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from linnix.cognitod.detect.bounds import MAX_COUNT, Amount, Count, Params, Percent, Seconds, Window
+from linnix.cognitod.detect.bounds import MAX_COUNT, Amount, Count, Params, Percent, Seconds, Seen, Window
+from linnix.cognitod.senses import NEARLY_FULL_PCT
+
+#: Of one program so many ends are kept: more failures are never counted.
+MAX_ENDS = 256
 
 Programs = Annotated[int, msgspec.Meta(ge=1, le=16)]
 
@@ -25,7 +29,7 @@ class CpuSpin(Params, frozen=True, kw_only=True, tag="cpu_spin"):
 
     cls: ClassVar[str] = "cpu_spin"
     threshold: Amount
-    duration: Window
+    duration: Seen
     max_switches_per_s: Amount = 15.0
     max_faults_per_s: Amount = 20.0
     max_io_kib_per_s: Amount = 32.0
@@ -39,7 +43,7 @@ class CpuSaturation(Params, frozen=True, kw_only=True, tag="cpu_saturation"):
 
     cls: ClassVar[str] = "cpu_saturation"
     threshold_pct: Percent
-    duration: Window
+    duration: Seen
     min_pressure_pct: Percent = 15.0
     max_switches_per_s: Amount = 50.0
     max_faults_per_s: Amount = 2000.0
@@ -88,7 +92,7 @@ class CrashLoop(Params, frozen=True, kw_only=True, tag="crash_loop"):
     """
 
     cls: ClassVar[str] = "crash_loop"
-    threshold: Annotated[int, msgspec.Meta(ge=2, le=1000)]
+    threshold: Annotated[int, msgspec.Meta(ge=2, le=MAX_ENDS)]
     duration: Seconds
     window_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 20.0
     failing_pct: Percent = 90.0
@@ -102,7 +106,7 @@ class MemLeak(Params, frozen=True, kw_only=True, tag="mem_leak"):
 
     cls: ClassVar[str] = "mem_leak"
     threshold: Annotated[float, msgspec.Meta(gt=0)]
-    duration: Window
+    duration: Seen
     grown_mib: Amount = 24.0
     exhausts_within_seconds: Amount = 0.0
 
@@ -111,7 +115,7 @@ class Gauge(Params, frozen=True, kw_only=True):
     """Something that a process has grew steadily for ``duration`` seconds, by ``threshold`` a second and ``grown``."""
 
     threshold: Annotated[float, msgspec.Meta(gt=0)]
-    duration: Window
+    duration: Seen
     grown: Amount
 
 
@@ -205,12 +209,12 @@ class FsyncStorm(Params, frozen=True, kw_only=True, tag="fsync_storm"):
 
 
 class DiskFull(Params, frozen=True, kw_only=True, tag="disk_full"):
-    """A file system is used to ``threshold_pct``; or to ``filling_from_pct`` and full within ``full_within_seconds`` at
-    the pace it fills.
+    """A file system is used to ``threshold_pct``, of bytes or inodes; or to ``filling_from_pct`` and full within
+    ``full_within_seconds`` at the pace it fills. Facts tell of none that is used to less and fills slowly.
     """
 
     cls: ClassVar[str] = "disk_full"
-    threshold_pct: Percent
+    threshold_pct: Annotated[float, msgspec.Meta(ge=NEARLY_FULL_PCT, le=100)]
     full_within_seconds: Amount
     filling_from_pct: Percent = 80.0
 
@@ -238,7 +242,7 @@ class NetFlood(Params, frozen=True, kw_only=True, tag="net_flood"):
 
     cls: ClassVar[str] = "net_flood"
     threshold: Annotated[float, msgspec.Meta(gt=0)]
-    duration: Window
+    duration: Seen
     calls_per_s: Amount = 20_000.0
     connects_per_s: Amount = 500.0
     times: Annotated[float, msgspec.Meta(ge=1)] = 4.0

@@ -34,8 +34,8 @@ class Thrash:
         known = view.known
         if known is None:
             return []
-        pressed = self._is_pressed(known)
-        held = self._held.update([None] if pressed or self._is_moved(known) else [], view.now_ns)
+        pressed, moved = self._is_pressed(known), self._moved(known)
+        held = self._held.update([None] if pressed or moved else [], view.now_ns)
         if not held:
             return []
         host, some_pct = known.host, known.pressure.memory_some_pct or 0.0
@@ -47,6 +47,8 @@ class Thrash:
             "reclaimed_bytes_per_s": float(round(host.reclaimed_bytes_per_s or 0.0)),
             "for_s": round((view.now_ns - held[None]) / NS, 1),
         }
+        if not pressed:
+            evidence = moved | evidence | moved
         message = f"memory is moved to and fro; some tasks waited for it in {some_pct:.0f} % of the last 10 s"
         found = behind(view, self._weights(known))
         if found is not None:
@@ -69,12 +71,17 @@ class Thrash:
         moved = max(_swapped(known), host.refaulted_bytes_per_s or 0.0, host.reclaimed_bytes_per_s or 0.0)
         return moved >= self._params.min_mib_per_s * MIB
 
-    def _is_moved(self, known: Facts) -> bool:
+    def _moved(self, known: Facts) -> dict[str, float]:
+        """What is moved so fast that this is trouble by itself, and from where on it is; empty if nothing is."""
         host, least = known.host, self._params.both_mib_per_s * MIB
-        if min(host.swap_in_bytes_per_s or 0.0, host.swap_out_bytes_per_s or 0.0) >= least:
-            return True
+        both_ways = min(host.swap_in_bytes_per_s or 0.0, host.swap_out_bytes_per_s or 0.0)
+        if both_ways >= least:
+            return {"swapped_both_ways_bytes_per_s": float(round(both_ways)), "threshold": least}
+        refaulted = host.refaulted_bytes_per_s or 0.0
         faults = max((process.major_faults_per_s or 0.0 for process in can_be_named(known)), default=0.0)
-        return (host.refaulted_bytes_per_s or 0.0) >= least and faults >= self._params.faults_per_s
+        if refaulted >= least and faults >= self._params.faults_per_s:
+            return {"refaulted_bytes_per_s": float(round(refaulted)), "threshold": least}
+        return {}
 
     def _weights(self, known: Facts) -> dict[Identity, float]:
         """By measured waits, where there are enough of them; else by pages read back, else by what is swapped out."""
