@@ -78,7 +78,7 @@ EVIDENCE: Mapping[str, Format] = {
     **_as(
         render.percent,
         "cpu_pct wanted_cpu_pct wanted_of_all_cores_pct used_of_all_cores_pct share_pct subtree_cpu_pct "
-        "victim_waits_pct held_back_pct failing_pct used_pct "
+        "victim_waits_pct held_back_pct failing_pct used_pct inodes_used_pct "
         "available_pct lock_wait_pct sync_pct cgroup_memory_pct disk_busy_pct memory_some_pct "
         "cpu_some_pct io_some_pct",
     ),

@@ -174,6 +174,10 @@ HOSTS: dict[str, Facts] = {
                                 fill_bytes_per_s=44e6, writers=("P1",)),),
         findings=(found(1, "disk_full", "medium", "P1", used_pct=96.2, threshold=95.0, available_bytes=900e6,
                         fill_bytes_per_s=44e6, full_in_s=20.0),)),
+    "no inodes": facts(
+        process(1, "spool", write_bytes_per_s=4e5), *BYSTANDERS,
+        findings=(found(1, "disk_full", "medium", "P1", inodes_used_pct=100.0, threshold=95.0, used_pct=40.0,
+                        available_bytes=300e9),)),
     "disk full, no process": facts(
         *BYSTANDERS, findings=(found(1, "disk_full", "high", None, 5, used_pct=99.8, threshold=99.0,
                                      available_bytes=12e6, fill_bytes_per_s=0.0),)),

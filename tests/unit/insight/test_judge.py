@@ -37,6 +37,7 @@ FIRST: dict[str, Cause] = {
     "storage, blamed": ("io_saturation", "P1", "medium"),
     "fsync storm": ("fsync_storm", "P1", "medium"),
     "disk full": ("disk_full", "P1", "medium"),
+    "no inodes": ("disk_full", "P1", "medium"),
     "disk full, no process": ("disk_full", None, "high"),
     "files leak": ("fd_leak", "P1", "medium"),
     "threads leak": ("thread_leak", "P1", "medium"),
@@ -161,6 +162,12 @@ def test_a_group_is_told_with_its_sum_before_its_busiest_member() -> None:
     assert rules_text.explain(HOSTS["out of memory soon"]).short == (
         "The resident memory of four VfsLoader processes adds up to 47.2 % of the host's; "
         "the largest is VfsLoader (pid 1001) with 940 MB."
+    )
+
+
+def test_a_file_system_without_inodes_is_not_said_to_be_out_of_space() -> None:
+    assert rules_text.explain(HOSTS["no inodes"]).short == (
+        "A file system runs out of inodes: 100 % of them are used, one for each file; spool (pid 1001) writes to disks."
     )
 
 

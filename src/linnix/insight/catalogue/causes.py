@@ -31,6 +31,15 @@ UNEASY_PCT = 10.0
 _add = SHELF.add
 
 
+def _of_inodes(s: Scope) -> bool:
+    """It is the inodes of a file system that made the rule fire, and not its room."""
+    return s.finding is not None and next(iter(s.finding.evidence), "") == "inodes_used_pct"
+
+
+def _of_space(s: Scope) -> bool:
+    return not _of_inodes(s)
+
+
 def _easy(s: Scope) -> bool:
     return (s.psi("psi_mem") or 0.0) < UNEASY_PCT and (s.psi("psi_io") or 0.0) < 2 * UNEASY_PCT
 
@@ -188,13 +197,22 @@ _add("syncs", "fsync_storm",
 _add("fills_disk", "disk_full",
      "Space runs out: {F.used_pct} of a file system are used, {F.available_bytes} are left; {P} writes to disks.",
      "{P} writes to disks while space runs out: a file system is used to {F.used_pct}, with {F.available_bytes} left.",
-     when=both(alarming, process(lambda p: moves(p) > 0)))  # fmt: skip
+     when=both(alarming, _of_space, process(lambda p: moves(p) > 0)))  # fmt: skip
 _add("filled_disk", "disk_full",
      "Space runs out: {F.used_pct} of a file system are used, {F.available_bytes} are left; {P} wrote most of late.",
-     when=alarming)  # fmt: skip
+     when=both(alarming, _of_space))  # fmt: skip
+_add("fills_inodes", "disk_full",
+     "A file system runs out of inodes: {F.inodes_used_pct} of them are used, one for each file; {P} writes to disks.",
+     when=both(alarming, _of_inodes, process(lambda p: moves(p) > 0)))  # fmt: skip
+_add("filled_inodes", "disk_full",
+     "A file system runs out of inodes: {F.inodes_used_pct} of them are used, one for each file; {P} wrote most of late.",
+     when=both(alarming, _of_inodes))  # fmt: skip
+_add("no_inodes", "disk_full",
+     "A file system runs out of inodes: {F.inodes_used_pct} of them are used; who makes so many files is not known.",
+     when=both(alarming, _of_inodes, nobody))  # fmt: skip
 _add("full", "disk_full",
      "A file system is used to {F.used_pct}, and {F.available_bytes} are left; who fills it is not known.",
-     when=both(alarming, nobody))  # fmt: skip
+     when=both(alarming, _of_space, nobody))  # fmt: skip
 _add("opens", "fd_leak",
      "{P} opens more files than it closes: {F.grown} more in {F.window_s}, {F.open_files} in all.",
      "{P} has {F.open_files} open files, {F.grown} more than {F.window_s} before.",
