@@ -64,7 +64,7 @@ def invented_numbers(text: str, facts: Facts) -> list[str]:
         known += figures.of_process(facts, process)
     plain = _OURS.sub(" ", _COMMANDS.sub(but_pids, _QUOTED.sub(" ", text)))
     found = figures.NUMBER.finditer(plain)
-    return [each[0].strip() for each in found if not figures.is_told(each, known, set(), any_rate=True)]
+    return [each[0].strip() for each in found if not figures.is_told(each, known, any_rate=True)]
 
 
 def invented_names(text: str, facts: Facts) -> list[str]:

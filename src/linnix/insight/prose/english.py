@@ -34,11 +34,11 @@ def _forms(word: str) -> Iterator[str]:
     yield word
     if word.endswith(("ies", "ied")):
         yield word[:-3] + "y"
-    for ending in ("s", "es", "ed", "ing", "ly", "er", "ers", "ness"):
+    for ending in ("s", "es", "ed", "ing", "ly", "ness"):  # not "er": that may be a comparison
         stem = word.removesuffix(ending)
         if stem != word and len(stem) >= 3:
             yield stem
-            if ending in ("ed", "ing", "er", "ers"):
+            if ending in ("ed", "ing"):
                 yield stem + "e"
                 if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in _VOWELS:
                     yield stem[:-1]

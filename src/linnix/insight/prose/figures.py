@@ -1,13 +1,13 @@
-"""Every figure of the facts, by whom it is of and what it is about, and whether a written number is one of them.
+"""Every figure of the facts, by whom it is of, and whether a written number is one of some of them.
 
-Owns units and rounding. Refuses numbers of nobody in the sentence: a figure of another process is as false as one that
-was made up. Invariant: a number passes if a figure of somebody named, about what the sentence is about, rounds to it.
+Owns units and rounding. Refuses to know what a sentence is about: ``matters`` does. Invariant: a number passes if one
+of the figures given rounds to it, in its unit.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -23,29 +23,6 @@ NUMBER = re.compile(
 _DECIMAL = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"k": 2.0**10, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0}
-
-#: What words of a sentence say that it is about, and by what parts of their names figures are about that.
-ABOUT: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {
-    "cpu": (frozenset(["cpu", "core", "cores", "processor", "busy"]), ("cpu", "load")),
-    "memory": (
-        frozenset(["memory", "rss", "resident", "swap", "heap", "ram"]),
-        ("mem", "rss", "swap", "held", "anonymous", "exhausted", "available", "grow"),
-    ),
-    "io": (
-        frozenset(["disk", "disks", "storage", "io", "fsync", "sync", "syncs", "filesystem"]),
-        ("io", "disk", "read", "write", "sync", "moved", "used_pct", "available_bytes", "fill"),
-    ),
-    "network": (frozenset(["network", "packets", "traffic", "connections", "sockets"]), ("tx", "rx", "net", "connect")),
-    "processes": (
-        frozenset(["forks", "fork", "threads", "children", "zombies", "descendants", "files", "failures", "programs"]),
-        ("fork", "thread", "child", "zombie", "files", "descend", "exec", "exit", "jobs", "fail", "grown", "programs"),
-    ),
-    "waiting": (
-        frozenset(["pressure", "psi", "waiting", "waited", "waits", "wait", "stalled", "stall", "stalls"]),
-        ("psi", "some_pct", "full_pct", "delay", "share", "task_ms", "stall_ms", "wait", "held_back", "stuck"),
-    ),
-}
-
 
 #: Numbers that name, and measure nothing.
 _NAMES = frozenset(["pid", "ppid", "uid", "start_ns"])
@@ -63,10 +40,10 @@ class Figure:
 
 def of_process(facts: Facts, process: Process) -> list[Figure]:
     """Figures of one process, and of what was found of it and measured to be done to it."""
-    found = [figure for figure in _fields(process) if figure.name not in _NAMES and figure.value]
+    found = [each for each in of_fields(process) if each.name not in _NAMES and each.value]
     for finding in facts.findings:
         if finding.process == process.id:
-            found += [_figure(name, value) for name, value in finding.evidence.items()]
+            found += [named(name, value) for name, value in finding.evidence.items()]
             if finding.since > 0:
                 found.append(Figure("age_s", facts.timestamp - finding.since, "seconds"))
     used_pct = facts.host.cpu_pct * facts.host.cores
@@ -81,15 +58,15 @@ def of_process(facts: Facts, process: Process) -> list[Figure]:
 
 def of_host(facts: Facts) -> list[Figure]:
     """Figures of the host, and of what was found of nobody in particular."""
-    found = [*_fields(facts.host), *_fields(facts.activity), *_fields(facts.pressure)]
+    found = [*of_fields(facts.host), *of_fields(facts.activity), *of_fields(facts.pressure)]
     found.append(Figure("psi_window", 10.0, "seconds"))
     found += [Figure("load", value, "count") for value in facts.host.load_avg]
     found.append(Figure("processes_total", facts.processes_total, "count"))
     for finding in facts.findings:
         if finding.process is None:
-            found += [_figure(name, value) for name, value in finding.evidence.items()]
+            found += [named(name, value) for name, value in finding.evidence.items()]
     for space in facts.filesystems:
-        found += _fields(space)
+        found += of_fields(space)
     return found
 
 
@@ -97,19 +74,19 @@ def of_others(facts: Facts) -> list[Figure]:
     """Figures of groups, kills, pairs, trends and what is unusual."""
     found: list[Figure] = []
     for each in (*facts.groups, *facts.oom_kills, *facts.blame, *facts.trends, *facts.unusual, *facts.jobs):
-        found += _fields(each)
+        found += of_fields(each)
     found += [Figure("share", 100 * pair.share, "percent") for pair in facts.blame]
     # A fall is told by how far and that it is one, not with a minus.
     found += [Figure("delta", abs(trend.delta), "count") for trend in facts.trends]
     for strange in facts.unusual:
         for value in (strange.value, strange.typical):
-            found.append(_figure(strange.series, value))
+            found.append(named(strange.series, value))
     return found
 
 
-def is_told(written: re.Match[str], figures: list[Figure], about: set[str], *, any_rate: bool = False) -> bool:
-    """Whether this number is one of these figures, about one of these matters (any, if none is given). ``any_rate``:
-    whether it is of each second is said elsewhere in the sentence.
+def is_told(written: re.Match[str], figures: Iterable[Figure], *, any_rate: bool = False) -> bool:
+    """Whether this number is one of these figures. ``any_rate``: whether it is of each second is said elsewhere in the
+    sentence.
     """
     digits = written["digits"].replace(",", "")
     scale, kind = _unit(written["unit"])
@@ -120,7 +97,6 @@ def is_told(written: re.Match[str], figures: list[Figure], about: set[str], *, a
         figure.kind == kind
         and (any_rate or figure.rate == rate or kind in ("percent", "seconds"))
         and abs(figure.value - value) <= slack
-        and (not about or any(part in figure.name for matter in about for part in ABOUT[matter][1]))
         for figure in figures
     )
 
@@ -139,14 +115,16 @@ def _unit(unit: str | None) -> tuple[float, str]:
     return _SECONDS[name if name in _SECONDS else name.rstrip("s")], "seconds"
 
 
-def _fields(of: msgspec.Struct) -> Iterator[Figure]:
+def of_fields(of: msgspec.Struct) -> Iterator[Figure]:
+    """Its numbers, by the names of its fields."""
     for name in of.__struct_fields__:
         value = getattr(of, name)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            yield _figure(name, value)
+            yield named(name, value)
 
 
-def _figure(name: str, value: float) -> Figure:
+def named(name: str, value: float) -> Figure:
+    """A number by its name, which ends in its unit."""
     for ending, kind, scale, rate in (
         ("mib_per_s", "bytes", 2.0**20, True),
         ("mb_per_s", "bytes", 1e6, True),
