@@ -204,7 +204,7 @@ def key_of(facts: Facts) -> Key:
     psi = facts.pressure
     waits = (("memory", psi.memory_some_pct, UNEASY_PCT), ("storage", psi.io_some_pct, 2 * UNEASY_PCT))
     uneasy = tuple((name, "", None, None) for name, value, least in waits if (value or 0.0) >= least)
-    return tuple(of(finding) for finding in facts.findings if finding.severity != "info") + uneasy
+    return tuple(of(finding) for finding in facts.findings if finding.severity != "info") or uneasy
 
 
 def busy(facts: Facts) -> bool:

@@ -81,7 +81,8 @@ class Case:
         """Of its facts, and of how a model is asked about them: an answer is to what was asked, in the words and the
         format of that day, and not to what has the same name.
         """
-        asked = msgspec.json.encode((self.facts, prompt.build(self.facts)))
+        questions = [prompt.build(self.facts, large=large) for large in (False, True)]
+        asked = msgspec.json.encode((self.facts, questions))
         return hashlib.sha256(asked).hexdigest()[:16]
 
 

@@ -25,10 +25,11 @@ MAX_PROCESSES = 3
 _RESOURCES = {
     "cpu": "cpu core cores processor processors busy busiest load hot fan compute computing",
     "memory": "memory ram swap swapping leak leaking leaks oom heap",
-    "io": "disk disks io storage write writes writing read reads reading fsync ssd",
+    "io": "disk disks io storage write writes writing read reads reading fsync ssd stuck hung hangs hanging",
     "disk": "disk disks filesystem full space",
     "network": "network net traffic packets socket sockets connection connections bandwidth sends sending",
-    "processes": "fork forks forking processes spawning spawns crash crashes crashing zombie zombies restart restarts",
+    "processes": "fork forks forking processes spawning spawns crash crashes crashing zombie zombies restart restarts "
+    "threads",
     "files": "files descriptors fds handles",
     "locks": "lock locks locked contention deadlock threads stuck hung hangs hanging",
 }
@@ -66,6 +67,7 @@ _PLAIN = frozenset(_PLAIN_WORDS.split())
 #: Of a question about the host as such, one of these is enough.
 _WHOLE = frozenset(["slow", "slower", "slowly", "wrong", "trouble", "problem", "problems", "host", "machine", "system"])
 _WORD = re.compile(r"[^\s,;:!?()\"'`<>]+")
+_NAME = re.compile(r"[a-z_][\w.@:/+-]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +92,16 @@ def read(question: str, facts: Facts) -> Asked:
     named: list[Process] = []
     strangers: list[str] = []
     resources: list[str] = []
+    before = ""
     for word in words:
-        word = word.removesuffix("'s")
         if word in _OF_WORD:
             resources += _OF_WORD[word]
         elif word not in _PLAIN:
             found = _called(word, facts)
             named += found
-            if not found and not is_plain(word):
+            if not found and (_is_name(word) or before == "pid"):
                 strangers.append(word)
+        before = word
     return Asked(
         tuple(dict.fromkeys(named))[:MAX_PROCESSES],
         tuple(dict.fromkeys(resources)),
@@ -113,9 +116,10 @@ def answers(asked: Asked, facts: Facts) -> tuple[Scope, ...]:
         return _unlike([scope for process in asked.processes for scope in _about(facts, process)])
     if asked.strangers:
         return ()
-    if asked.resources:
-        return _unlike(list(_of_resources(facts, asked.resources)))
-    return candidates(facts) if asked.whole else ()
+    found = _unlike(list(_of_resources(facts, asked.resources)))
+    # Whatever else is wrong may be what makes somebody ask.
+    wrong = any(is_known(finding) and finding.severity != "info" for finding in facts.findings)
+    return found or (candidates(facts) if asked.whole or (asked.resources and wrong) else ())
 
 
 def _called(word: str, facts: Facts) -> list[Process]:
@@ -123,15 +127,20 @@ def _called(word: str, facts: Facts) -> list[Process]:
     exactly = [process for process in facts.processes if word in _names(process)]
     if exactly or len(word) < _LEAST_PREFIX or is_plain(word):
         return exactly
-    return [process for process in facts.processes if any(name.startswith(word) for name in _names(process))]
+    return [process for process in facts.processes if any(name.startswith(word) for name in _names(process, pid=False))]
 
 
-def _names(process: Process) -> set[str]:
+def _is_name(word: str) -> bool:
+    """Whether it could be what somebody is called: not the rest of a word like "what's", and no number."""
+    return _NAME.fullmatch(word) is not None and not is_plain(word)
+
+
+def _names(process: Process, *, pid: bool = True) -> set[str]:
     """By which words it may be meant, in lower case."""
     unit = process.unit or ""
     pod = (process.pod or "").rpartition("/")[2]
-    names = {process.comm, str(process.pid), unit, unit.rpartition(".")[0], process.container_name or "", pod}
-    return {name.lower() for name in names if name}
+    names = {process.comm, unit, unit.rpartition(".")[0], process.container_name or "", pod}
+    return {name.lower() for name in names if name} | ({str(process.pid)} if pid else set())
 
 
 def _about(facts: Facts, process: Process) -> Iterator[Scope]:

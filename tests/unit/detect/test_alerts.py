@@ -141,13 +141,21 @@ def test_what_was_told_before_its_cause_was_found_is_over_when_that_is_told() ->
     gate = Alerts([], "box")
     leak, risk = finding("mem_leak", 300), finding("oom_risk", 300)
     assert observe(gate, 1, risk) == [("firing", "alert-1", "oom_risk", 300)]
-    assert observe(gate, 2, risk, leak) == [
-        ("resolved", "alert-1", "oom_risk", 300),
-        ("firing", "alert-2", "mem_leak", 300),
-    ]
-    assert observe(gate, 3, risk, leak) == []
+    assert observe(gate, 2, risk, leak) == [("firing", "alert-2", "mem_leak", 300)]
+    assert observe(gate, 6, risk, leak) == []
+    assert observe(gate, 7, risk, leak) == [("resolved", "alert-1", "oom_risk", 300)]
+    assert observe(gate, 8, risk) == [("resolved", "alert-2", "mem_leak", 300)]
+    assert observe(gate, 37, risk) == []
+    assert observe(gate, 38, risk) == [("firing", "alert-3", "oom_risk", 300)]
+
+
+def test_who_is_accounted_for_only_for_a_moment_keeps_its_alert() -> None:
+    gate = Alerts([], "box")
+    leak, risk = finding("mem_leak", 300), finding("oom_risk", 300)
+    assert observe(gate, 1, risk) == [("firing", "alert-1", "oom_risk", 300)]
+    assert observe(gate, 2, risk, leak) == [("firing", "alert-2", "mem_leak", 300)]
     assert observe(gate, 4, risk) == [("resolved", "alert-2", "mem_leak", 300)]
-    assert observe(gate, 33, risk) == []
+    assert observe(gate, 60, risk) == []
 
 
 def test_symptoms_of_symptoms_are_no_news_either_when_the_cause_has_ended() -> None:

@@ -132,6 +132,26 @@ def test_the_beginning_of_a_name_is_enough_where_nobody_has_it_whole() -> None:
     assert [p.id for p in asked.read("why is db slow", host).processes] == ["P3"]
 
 
+@pytest.mark.parametrize(
+    "question", ["why is the CPU at 100%?", "why is the CPU at 100?", "what's eating my CPU?", "who'll stop the CPU"]
+)
+def test_figures_and_the_rests_of_words_are_nobody_s_name(question: str) -> None:
+    about = asked.read(question, DB)
+    assert (about.processes, about.strangers, about.resources) == ((), (), ("cpu",))
+
+
+def test_a_pid_that_is_not_listed_is_a_stranger() -> None:
+    assert asked.read("why is pid 4711 slow?", DB).strangers == ("4711",)
+
+
+@pytest.mark.parametrize("name", ["hung task", "threads leak"])
+@pytest.mark.parametrize("question", ["is something stuck?", "my machine hangs", "why so many threads", "a deadlock?"])
+def test_where_a_rule_has_found_something_a_question_about_another_resource_is_not_denied(
+    name: str, question: str
+) -> None:
+    assert "No rule has found" not in answer(HOSTS[name], question)
+
+
 def test_where_linnix_is_partly_blind_it_does_not_say_that_there_is_nothing() -> None:
     host = facts(process(1, "sh"), degraded=("no eBPF",))
     assert answer(host, "is it a lock?").endswith("stands out in that. But Linnix does not see all of this host.")

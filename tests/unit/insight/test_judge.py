@@ -167,7 +167,7 @@ def test_a_group_is_told_with_its_sum_before_its_busiest_member() -> None:
 
 def test_a_file_system_without_inodes_is_not_said_to_be_out_of_space() -> None:
     assert rules_text.explain(HOSTS["no inodes"]).short == (
-        "A file system runs out of inodes: 100 % of them are used, one for each file; spool (pid 1001) writes to disks."
+        "A file system runs out of inodes, one for each file: 100 % are used; spool (pid 1001) writes to disks."
     )
 
 

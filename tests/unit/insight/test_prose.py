@@ -58,6 +58,12 @@ TRUE = [
     (HOSTS["fork storm"], "bash starts 900 processes each second."),
     (HOSTS["fsync storm"], "journald syncs 310 times a second."),
     (HOSTS["storage, blamed"], "dd keeps the disk busy with 180 MB/s."),
+    (SPIN, "The host has 8 GB of memory."),
+    (SPIN, "2 GB of the host's memory are used."),
+    (LEAK, "python3 has been leaking memory for 60 s."),
+    (HOSTS["storage, blamed"], "postgres waits for storage, 80 % of its waiting because of dd."),
+    (SPIN, "sh has wanted 99.9 % of one core for 30 s."),
+    (HOSTS["noisy neighbour"], "nginx waits 24 % of the time for a CPU."),
     (HOSTS["disk full"], "logger writes 44 MB/s, and the filesystem at /var is used to 96.2 %."),
     (HOSTS["storage, blamed"], "postgres waits for storage, 80 % of its waiting, because of something else."),
 ]
@@ -154,6 +160,50 @@ FALSE = [
     (HOSTS["fsync storm"], "journald syncs 310 times.", "'310' is no figure of whom it names"),
     (SPIN, "chrome holds 600 MB, 25 % of the memory.", "'25 %' is no figure of whom it names"),
     (LEAK, "Memory and CPU use of the host are rising.", "rising is not what the facts tell of it"),
+    (SPIN, "The kernel uses 53 % of the CPU.", "'53 %' of whom is not clear"),
+    (SPIN, "The offender uses 53 % of the CPU.", "'53 %' of whom is not clear"),
+    (SPIN, "Workers hold 25 % of the memory.", "'25 %' of whom is not clear"),
+    (LEAK, "The kernel's memory is growing.", "rising is not what the facts tell of it"),
+    (HOSTS["two findings"], "stress uses 60 % of the CPU.", "'60 %' of whom is not clear"),
+    (SPIN, "The CPU is 53 % idle.", "a negation of a number, rank or direction (idle)"),
+    (HOSTS["disk full"], "/var is 96.2 % empty.", "a negation of a number, rank or direction (empty)"),
+    (LEAK, "The spare memory of the host is growing.", "a negation of a number, rank or direction (spare)"),
+    (LEAK, "The memory of python3 has settled.", "a steadiness that is not told (settled)"),
+    (LEAK, "The memory growth of python3 is over.", "a negation of a number, rank or direction (is over)"),
+    (SPIN, "CPU time goes to chrome, followed by sh.", "a comparison (followed)"),
+    (HOSTS["storage, blamed"], "postgres waits for storage 80 % of the time.", "'80 %' is no figure of whom it names"),
+    (
+        HOSTS["noisy neighbour"],
+        "nginx waits 90 % of the time for a CPU because of batch.",
+        "'90 %' is no figure of whom it names",
+    ),
+    (HOSTS["swap thrash"], "postgres waited 91 % of the time for memory.", "'91 %' is no figure of whom it names"),
+    (LEAK, "python3 has been leaking memory for 470 s.", "'470 s' is no figure of whom it names"),
+    (HOSTS["disk full"], "logger has written to the disk for 20 s.", "'20 s' is no figure of whom it names"),
+    (SPIN, "Processes have waited 10 s for a CPU.", "'10 s' is no figure of whom it names"),
+    (HOSTS["noisy neighbour"], "nginx waits 10 s for a CPU.", "'10 s' is no figure of whom it names"),
+    (SPIN, "sh waited 30 s for the disk.", "'30 s' is no figure of whom it names"),
+    (LEAK, "python3's memory has increased by 420 MB in 12 s.", "'420 MB' is no figure of whom it names"),
+    (LEAK, "Memory use of the host has been rising for 470 s.", "'470 s' is no figure of whom it names"),
+    (HOSTS["disk full"], "logger uses 96.2 % of the disk space.", "'96.2 %' is no figure of whom it names"),
+    (SPIN, "sh is in a loop, so the CPU is 99.8 % busy.", "'99.8 %' is no figure of whom it names"),
+    (LEAK, "python3 leaks memory, and memory is used to 26.3 %.", "'26.3 %' is no figure of whom it names"),
+    (HOSTS["swap thrash"], "java swaps 1 GB of memory per second.", "'1 GB' is no figure of whom it names"),
+    (LEAK, "python3 takes 2.1 GB of memory per second.", "'2.1 GB' is no figure of whom it names"),
+    (SPIN, "The CPU load is 2.", "'2' is no figure of whom it names"),
+    (SPIN, "The host has 2 GB of memory.", "'2 GB' is no figure of whom it names"),
+    (SPIN, "The host has one core.", "a number in words (one)"),
+    (SPIN, "sh uses 99.8 % of the server's CPU.", "a share of all cores, where figures of processes are of one"),
+    (SPIN, "sh uses 99.8 % of the processors.", "'processors' is neither a plain word nor a name of the facts"),
+    (LEAK, "Memory use and the number of processes on the host are rising.", "rising is not what the facts tell of it"),
+    (LEAK, "The load and memory of the host are rising.", "rising is not what the facts tell of it"),
+    (
+        HOSTS["saturation by two"],
+        "ffmpeg is the most recently started process and keeps the cores busy.",
+        "a rank of whom, or in what, is not clear",
+    ),
+    (LEAK, "python3 is busy, so the CPU use is rising.", "rising is not what the facts tell of it"),
+    (LEAK, "chrome is idle, and memory is growing.", "a negation of a number, rank or direction (idle)"),
     (SPIN, "sh <b>is</b> bad.", "a character that has no place in a sentence"),
     (SPIN, "sh is \x1b[31mbad.", "a character that has no place in a sentence"),
 ]
@@ -242,6 +292,17 @@ def test_a_leak_of_threads_grows_and_says_nothing_of_memory() -> None:
         None,
         "rising is not what the facts tell of it",
     ]
+
+
+def test_a_rank_of_growth_is_not_held_against_the_level() -> None:
+    java = process(1, "java", rss_bytes=5 * GB, rss_delta_bytes=MB)
+    host = facts(java, process(2, "leaky", rss_bytes=3 * GB, rss_delta_bytes=200 * MB))
+    assert admitted("java has the largest memory growth.", host) == ""
+    assert admitted("java holds the most memory.", host) == "java holds the most memory."
+
+
+def test_our_own_marks_in_the_prose_are_no_names() -> None:
+    assert admitted("\x0099\x00 is busy. \x000\x00 is busy. sh is busy.", SPIN) == "sh is busy."
 
 
 def test_endless_prose_is_cut() -> None:

@@ -2,8 +2,8 @@
 
 Owns which alerts are open, cooldowns and alert ids. Refuses to judge: whatever is ranked as a cause passes. Invariants:
 of one cause and culprit at most one alert is open; the cooldown is kept per rule and culprit, so that one culprit never
-silences another, and silences nobody who has become graver; what is a symptom, or not worth an alert, raises none, and
-what turns out to be one has none any more.
+silences another, and no open alert silences whoever becomes graver; what is a symptom, or not worth an alert, raises
+none, and what has turned out to be a symptom has none any more.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class _Open:
     alert: Alert
     told: set[str]  # keys of all findings that ever told of it
     symptoms: set[str] = field(default_factory=set)  # likewise, of what it explains
+    accounted_ns: int | None = None  # since when another open alert accounts for it
 
 
 class Alerts:
@@ -63,7 +64,7 @@ class Alerts:
         began = [self._begin(cause, now_ns) for cause in begun]
         self._renew(causes)
         # What was told before its cause could be found: whoever is alarmed by that need not be by this.
-        ended += self._close(self._accounted_for(causes), now_ns)
+        ended += self._hand_over(causes, now_ns)
         return ended + began
 
     def _begins(self, cause: Cause, found: Collection[str], now_ns: int) -> bool:
@@ -111,16 +112,22 @@ class Alerts:
         names = {key for cause in causes for key in (cause.key, *cause.told)}
         return [key for key, open_ in self._open.items() if key in names or open_.told & names]
 
-    def _accounted_for(self, causes: Sequence[Cause]) -> list[str]:
-        """Keys of open alerts that are only about symptoms of what another one is about."""
+    def _hand_over(self, causes: Sequence[Cause], now_ns: int) -> list[Alert]:
+        """End what has for a while been only about symptoms of what another open alert is about. Should that end first,
+        no cooldown keeps it from being told again.
+        """
         by_key = {cause.key: cause for cause in causes}
-        found = []
+        over = []
         for key, open_ in self._open.items():
             about = [cause for cause in causes if _same(key, open_, cause)]
             above = {name for cause in about for name in _explainers(cause, by_key)}
-            if about and all(cause.explained_by for cause in about) and above & (self._open.keys() - {key}):
-                found.append(key)
-        return found
+            accounted = about and all(cause.explained_by for cause in about) and above & (self._open.keys() - {key})
+            open_.accounted_ns = (open_.accounted_ns or now_ns) if accounted else None
+            if open_.accounted_ns is not None and now_ns - open_.accounted_ns >= PATIENCE_NS:
+                over.append(key)
+        for key in over:
+            self._hush(self._open[key].alert.finding.key, now_ns, now_ns + AFTERMATH_NS)
+        return self._close(over, now_ns)
 
     def _renew(self, causes: Sequence[Cause]) -> None:
         """Remember by which findings open alerts are told, and what else they explain."""

@@ -97,9 +97,9 @@ class Risk:
         pace = sum(max(_pace(past, process), 0.0) for process in processes)
         evidence = {"cgroup_memory_pct": used_pct, "threshold": self._params.cgroup_pct}
         message = f"{used_pct:.0f} % of the memory that its cgroup may use is in use"
-        if left_bytes <= _LASTS_S * pace:
+        if pace and left_bytes <= _LASTS_S * pace:
             # That it is full so soon says more than how full it is, and gets graver as it fills.
-            lasts_s = float(round(left_bytes / pace)) if pace else 0.0
+            lasts_s = float(round(left_bytes / pace))
             evidence = {"exhausted_in_s": lasts_s, "threshold": _LASTS_S, "cgroup_memory_pct": used_pct}
             message += f", and all of it in {evidence['exhausted_in_s']:.0f} s at its pace"
         elif used_pct < self._params.cgroup_pct:

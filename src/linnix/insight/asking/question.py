@@ -189,6 +189,7 @@ class Question:
     def _streamed(self, client: Client, answer: HTTPResponse) -> Iterator[str | End]:
         model = self.endpoint.model
         timings: dict[str, float] = {}
+        usage: dict[str, float] = {}
         finished = False
         tokens: list[Token] = []
         for data in _until_done(sse.events(client.chunks(answer))):
@@ -197,7 +198,8 @@ class Question:
                 break
             chunk = _parsed(data)
             model = _name(chunk, model)
-            timings = _timings(chunk) | timings  # what llama.cpp tells first is more than its usage
+            timings |= _timings(chunk)
+            usage |= _usage(chunk)
             for choice in _choices(chunk):
                 text = _text(choice.get("delta"))
                 tokens += _tokens(choice)
@@ -206,7 +208,7 @@ class Question:
                 finished = finished or isinstance(choice.get("finish_reason"), str)
         if not finished:
             raise FarEndError("the stream ended without its end mark")
-        yield End(model, timings, tuple(tokens))
+        yield End(model, timings or usage, tuple(tokens))
 
     def _whole(self, body: bytes) -> Iterator[str | End]:
         """A server that does not stream answers in one piece."""
@@ -215,7 +217,8 @@ class Question:
         if not choices:
             raise FarEndError("the answer holds no choices; is this a chat completions endpoint?")
         yield self._counted(_text(choices[0].get("message")))
-        yield End(_name(reply, self.endpoint.model), _timings(reply), tuple(_tokens(choices[0])))
+        counted = _timings(reply) or _usage(reply)
+        yield End(_name(reply, self.endpoint.model), counted, tuple(_tokens(choices[0])))
 
     def _counted(self, text: str) -> str:
         self._chars += len(text)
@@ -285,10 +288,15 @@ def _name(chunk: dict[str, Any], otherwise: str) -> str:
 
 
 def _timings(chunk: dict[str, Any]) -> dict[str, float]:
-    """llama.cpp's own figures; of another server what tokens it counts, by the same names."""
+    """llama.cpp's own figures."""
     timings = chunk.get("timings")
-    if isinstance(timings, dict):
-        return {str(key): float(value) for key, value in timings.items() if isinstance(value, int | float)}
+    if not isinstance(timings, dict):
+        return {}
+    return {str(key): float(value) for key, value in timings.items() if isinstance(value, int | float)}
+
+
+def _usage(chunk: dict[str, Any]) -> dict[str, float]:
+    """What tokens another server has counted, by the names of llama.cpp."""
     usage = chunk.get("usage")
     if not isinstance(usage, dict):
         return {}

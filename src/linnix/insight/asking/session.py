@@ -182,7 +182,7 @@ class Session:
         return msgspec.structs.replace(checked, model=end.model, confidence=sure)
 
     def _count(self, timings: Mapping[str, float]) -> None:
-        """Of two answers the tokens of both, and the speed of the second."""
+        """Of two answers the tokens of both, where both came to their end, and the speed of the second."""
         before = self._outcome.timings
         both = {name: before.get(name, 0.0) + timings.get(name, 0.0) for name in _TOKENS}
         self._outcome.timings = {**timings, **both} if timings else before

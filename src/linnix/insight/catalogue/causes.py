@@ -202,13 +202,13 @@ _add("filled_disk", "disk_full",
      "Space runs out: {F.used_pct} of a file system are used, {F.available_bytes} are left; {P} wrote most of late.",
      when=both(alarming, _of_space))  # fmt: skip
 _add("fills_inodes", "disk_full",
-     "A file system runs out of inodes: {F.inodes_used_pct} of them are used, one for each file; {P} writes to disks.",
+     "A file system runs out of inodes, one for each file: {F.inodes_used_pct} are used; {P} writes to disks.",
      when=both(alarming, _of_inodes, process(lambda p: moves(p) > 0)))  # fmt: skip
 _add("filled_inodes", "disk_full",
-     "A file system runs out of inodes: {F.inodes_used_pct} of them are used, one for each file; {P} wrote most of late.",
+     "A file system runs out of inodes, one for each file: {F.inodes_used_pct} are used; {P} wrote most of late.",
      when=both(alarming, _of_inodes))  # fmt: skip
 _add("no_inodes", "disk_full",
-     "A file system runs out of inodes: {F.inodes_used_pct} of them are used; who makes so many files is not known.",
+     "A file system runs out of inodes, one for each file: {F.inodes_used_pct} are used; who makes them is not known.",
      when=both(alarming, _of_inodes, nobody))  # fmt: skip
 _add("full", "disk_full",
      "A file system is used to {F.used_pct}, and {F.available_bytes} are left; who fills it is not known.",

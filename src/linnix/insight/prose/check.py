@@ -20,7 +20,7 @@ from linnix.insight.prose import claims, clauses, figures, matters, standing
 from linnix.insight.prose.claims import RefusedError
 from linnix.insight.prose.clauses import ENTITY, MARK, WORD, Clause, Entity, Whom
 from linnix.insight.prose.english import is_plain
-from linnix.insight.prose.matters import Tags
+from linnix.insight.prose.topics import Tags, tags_of
 
 MAX_CHARS, MAX_SENTENCES = 3000, 12
 
@@ -50,7 +50,8 @@ class Judged:
 def check(prose: str, facts: Facts) -> tuple[Judged, ...]:
     """Every sentence, in order, as it would be shown."""
     people = _people(facts)
-    text = _MARKDOWN.sub("", prose[:MAX_CHARS]).replace("I/O", "io").replace("file system", "filesystem")
+    text = prose[:MAX_CHARS].replace(MARK, "\ufffd")
+    text = _MARKDOWN.sub("", text).replace("I/O", "io").replace("file system", "filesystem")
     sentences = [sentence.strip() for sentence in _ENDS.split(_marked(text, people)) if sentence.strip()]
     judged: list[Judged] = []
     last: Process | None = None
@@ -122,7 +123,8 @@ def _judge(sentence: str, facts: Facts, people: People, last: Process | None) ->
             raise RefusedError(f"{word!r} is neither a plain word nor a name of the facts")
     if (claimed.any or figures.NUMBER.search(plain)) and (negates := claims.negation(plain, words)):
         raise RefusedError(f"a negation of a number, rank or direction ({negates})")
-    parts = clauses.split(sentence, people, last)
+    words_too = {name.lower() for name, _ in people if is_plain(name)}
+    parts = clauses.split(sentence, people, last, words_too)
     _check_numbers(parts, people, facts)
     if claimed.any:
         _check_claims(claimed, parts, people, facts)
@@ -143,7 +145,7 @@ def _tags(clause: Clause, people: People, facts: Facts) -> Tags:
     plain = claims.plain(figures.NUMBER.sub(" ", ENTITY.sub(" ", clause.text)))
     named = {people[int(found[1])][0] for found in ENTITY.finditer(clause.text)}
     disk = frozenset(["disk"] if facts.host.disk in named else [])
-    return matters.tags_of([word.lower() for word in WORD.findall(plain)]) | disk
+    return tags_of([word.lower() for word in WORD.findall(plain)]) | disk
 
 
 def _check_numbers(parts: Sequence[Clause], people: People, facts: Facts) -> None:
@@ -176,13 +178,20 @@ def _told(clause: Clause, facts: Facts) -> list[matters.Told]:
 
 def _check_claims(claimed: claims.Claims, parts: Sequence[Clause], people: People, facts: Facts) -> None:
     """A rank, a direction: of one, in one thing, all over the sentence."""
-    whom = {id(clause.subject): clause.subject for clause in parts if clause.named or clause.subject is not Whom.HOST}
+    whom = {
+        id(each.subject): each.subject for each in parts if each.named or each.subject is not Whom.HOST or _says(each)
+    }
     subjects = list(whom.values()) or [Whom.HOST]
     about = frozenset[str]().union(*(_tags(clause, people, facts) for clause in parts))
     if claimed.ranks:
         standing.check_rank(subjects, about, " ".join(clause.text for clause in parts), facts)
     if claimed.direction is not None:
         standing.check_direction(subjects, about, claimed.direction, facts)
+
+
+def _says(clause: Clause) -> bool:
+    """Whether it has a word of a rank or direction."""
+    return bool(claims.CHECKED & {word.lower() for word in WORD.findall(clause.text)})
 
 
 def _about(parts: Sequence[Clause], last: Process | None) -> Process | None:

@@ -41,15 +41,18 @@ COMPARES = _words(
     "entire entirely whole majority bulk mostly largely solely merely both each every none nobody above below beneath "
     "behind beyond ahead equal equally equals same similar similarly like alike first second third lead leads led "
     "leader leaders relative relatively ratio compare compares compared comparing comparison comparable match matches "
-    "unlike major minor earlier later latter"
+    "unlike major minor earlier later latter follow follows followed following"
 )
-STEADY = _words("steady steadily stable constant constantly unchanged flat level levels remain remains remained")
+STEADY = _words(
+    "steady steadily stable constant constantly unchanged flat level levels remain remains remained settle settles "
+    "settled"
+)
 NEGATES = _words(
     "not no never neither nor without cannot hardly barely unlikely stop stops stopped stopping cease ceased ceases "
-    "fail fails failed nothing nowhere exclude excludes excluded excluding absence absent lack lacks "
-    "lacked lacking rare rarely seldom unable prevent prevents prevented preventing avoid avoids avoided avoiding "
-    "impossible longer instead rather except unless end ends ended ending finish finishes finished pause paused "
-    "resolve resolved free wrong wrongly little few"
+    "fail fails failed nothing nowhere exclude excludes excluded excluding absence absent lack lacks lacked lacking "
+    "rare rarely seldom unable prevent prevents prevented preventing avoid avoids avoided avoiding impossible longer "
+    "instead rather except unless end ends ended ending finish finishes finished pause paused resolve resolved free "
+    "wrong wrongly little few idle empty spare inactive done lose loses doubt"
 )
 #: Numbers in words; what is written with digits can be held against figures.
 COUNTS = _words(
@@ -61,14 +64,16 @@ SPOKEN = HIGHEST | RISING | FALLING | COMPARES | STEADY | NEGATES | COUNTS
 CHECKED = HIGHEST | RISING | FALLING
 
 #: What is no number or rank, though it looks like one: of what a share is, and how sure somebody is.
-_ONE_CORE = re.compile(r"\bone (?=core\b|cpu\b)", re.IGNORECASE)
+_ONE_CORE = re.compile(r"\bof one (?=core\b|cpu\b)", re.IGNORECASE)
 _MOST_LIKELY = re.compile(r"\bmost (?=likely\b|probabl[ey]\b)", re.IGNORECASE)
 _A_SECOND = re.compile(r"(?:/s\b|\b(?:a|per|each|every) second\b)", re.IGNORECASE)
 _UP, _DOWN = (
-    re.compile(rf"\b(?:is|are|was|were|be|been|go|goes|going|went|gone|come|comes|coming|came) {way}\b", re.IGNORECASE)
+    re.compile(
+        rf"\b(?:is|are|was|were|be|been|go(?:es|ing|ne)?|went|com(?:e|es|ing)|came|buil(?:d|ds|ding|t)) {way}\b", re.I
+    )
     for way in ("up", "down")
 )
-_RULED_OUT = re.compile(r"\brul(?:e|es|ed|ing) out\b", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:rul(?:e|es|ed|ing) out|(?:is|are|was|were) over)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def plain(sentence: str) -> str:
 
 def negation(sentence: str, words: Sequence[str]) -> str | None:
     """By what word it says that something is not so."""
-    found = _RULED_OUT.search(sentence)
+    found = _DENIED.search(sentence)
     return found[0] if found else next((word for word in words if word in NEGATES), None)
 
 

@@ -8,7 +8,7 @@ is not held against one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,13 +37,21 @@ _SPLITS = re.compile(rf"[,;:]\s+(?:{_JOINS}\s+)?|\s+{_JOINS}\s+", re.IGNORECASE)
 _BEFORE = re.compile(rf"{MARK}(?:['’]s)?(?:\s*\(pid \d+\))?\s*$")
 _AFTER = re.compile(rf"^\s*(?:(?:the|process|of)\s+)*{MARK}")
 _HOST = re.compile(r"\b(?:hosts?|machine|system|load)\b", re.IGNORECASE)
-_OF_ALL = re.compile(r"\b(?:cores|cpus|host|machine|system)\b", re.IGNORECASE)
+_OF_ALL = re.compile(r"\b(?:cores|cpus|processors|hosts?|machine|system|servers?)\b", re.IGNORECASE)
 _IT = re.compile(r"\b(?:it|its|itself|(?:this|the|that|same) process)\b", re.IGNORECASE)
-#: Somebody, of whom no figure of the host is.
+#: Somebody, of whom no figure of the host is. Processes and tasks, of which there are many, may be all of them.
 _PARTY = re.compile(
-    r"\b(?:process|program|service|container|database|worker|application|server|client|daemon|child|parent|user|task|"
-    r"thread|job|command|victim|culprit|consumer|writer|reader|owner|instance|session|query|transaction|they|their|"
-    r"them|he|she|his|her|others?)\b",
+    r"\b(?:process|task|child|children|they|their|them|he|she|his|her|kernel|somebody|someone|(?:application|backup|build|"
+    r"cache|cgroup|client|cluster|code|command|consumer|container|culprit|daemon|database|device|driver|group|hog|"
+    r"hypervisor|instance|job|library|monitor|neighbou?r|object|offender|other|owner|parent|party|pool|program|query|"
+    r"queue|reader|role|scheduler|script|segment|server|service|session|source|stream|supervisor|table|target|team|"
+    r"thread|tool|transaction|tree|user|victim|waiter|worker|workload|writer)s?)\b",
+    re.IGNORECASE,
+)
+#: The host's own: a part of a sentence that begins with one of these is not about whoever was named before.
+_OWN = re.compile(
+    r"^(?:so|then|thus|as|also)?\s*(?:the\s+)?(?:cpus?|memory|disks?|storage|network|load|pressure|processes|tasks|"
+    r"filesystem)\b",
     re.IGNORECASE,
 )
 
@@ -57,12 +65,18 @@ class Clause:
     named: bool
 
 
-def split(sentence: str, people: Sequence[tuple[str, Entity]], last: Process | None) -> list[Clause]:
-    """Its clauses; ``last`` is whom the sentence before was about."""
+def split(
+    sentence: str, people: Sequence[tuple[str, Entity]], last: Process | None, plain_names: Collection[str] = ()
+) -> list[Clause]:
+    """Its clauses; ``last`` is whom the sentence before was about. ``plain_names``: names that are words as well, in
+    lower case: where such a word stands bare, it may be either.
+    """
     found: list[Clause] = []
     before: Subject | None = None
     for text in _parts(sentence):
         subject, named = _subject(text, people, before, last)
+        if not named and {word.lower() for word in WORD.findall(text)} & set(plain_names):
+            subject = Whom.UNCLEAR
         found.append(Clause(text, subject, named))
         before = subject
     return found
@@ -100,4 +114,4 @@ def _subject(
         return before or last or Whom.UNCLEAR, False
     if _PARTY.search(plain):
         return Whom.UNCLEAR, False
-    return before or Whom.HOST, False
+    return Whom.HOST if before is None or _OWN.match(plain.strip()) else before, False

@@ -1,7 +1,7 @@
-"""What a clause is about, and which figures it may tell.
+"""Which figures a clause may tell.
 
-Owns the words by which things are measured, and of each figure what must be said for it to be meant. Refuses figures
-that no words tell apart from others. Invariant: a number passes if a figure of whom its clause is about rounds to it,
+Owns of each figure what must be said for it to be meant, and what may be. Refuses figures that no words tell apart from
+others. Invariant: a number passes if a figure of whom its clause is about rounds to it,
 all that the figure needs is said, and nothing that it is not about.
 """
 
@@ -12,58 +12,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from linnix.insight.facts import Facts, Filesystem, Finding, Process
-from linnix.insight.prose import figures
-from linnix.insight.prose.claims import FALLING, RISING
+from linnix.insight.prose import beside, figures
 from linnix.insight.prose.figures import Figure
+from linnix.insight.prose.topics import ALL, Tags, tags_of
 
-Tags = frozenset[str]
-
-_SAID = {
-    "cpu": "cpu cpus core cores processor processors compute computes computing",
-    "busy": "busy",
-    "memory": "memory rss resident heap ram",
-    "swap": "swap swaps swapped swapping",
-    "read": "read reads reading",
-    "write": "write writes writing written wrote",
-    "send": "send sends sending sent",
-    "receive": "receive receives receiving received",
-    "disk": "disk disks storage io",
-    "network": "network traffic packet packets",
-    "sync": "sync syncs synced syncing fsync fsyncs",
-    "space": "space full filesystem filesystems volume volumes",
-    "inodes": "inode inodes",
-    "wait": "wait waits waiting waited waiter waiters pressure psi stall stalls stalled stalling delay delays delayed "
-    "latency",
-    "want": "want wants wanted wanting",
-    "tree": "tree subtree together",
-    "threads": "thread threads",
-    "children": "child children",
-    "descendants": "descendant descendants",
-    "zombies": "zombie zombies unreaped",
-    "forks": "fork forks forked forking spawn spawns spawned spawning starts",
-    "execs": "exec execs program programs",
-    "failures": "failure failures crash crashes crashed crashing restart restarts restarted restarting",
-    "files": "file files descriptor descriptors handle handles",
-    "connections": "connection connections connect connects socket sockets",
-    "faults": "fault faults",
-    "switches": "switch switches",
-    "lock": "lock locks locked contention",
-    "kills": "kill kills killed",
-    "stuck": "stuck hung sleep sleeps sleeping",
-    "throttle": "throttle throttles throttled quota limit limits limited",
-    "available": "available left",
-    "total": "total",
-    "load": "load",
-    "share": "share shares",
-    "age": "age old ago started began begun uptime running",
-    "processes": "processes tasks",
-    "change": " ".join(RISING | FALLING),
-}
-_OF_WORD = {word: tag for tag, words in _SAID.items() for word in words.split()}
-_ALL: Tags = frozenset(_SAID)
-_HOLDS = frozenset(["hold", "holds", "holding", "held"])
-
-#: Of each figure of a process what must be said, and after a plus what may be.
+#: Of each figure of a process what must be said, and after a plus what may be; after a tilde what must stand beside the
+#: number: ``in``, ``for`` or ``last`` before it, ``of_waiting`` or the counted thing behind it, ``used`` in its clause.
 _OF_PROCESS = {
     "cpu_pct": ("cpu +busy", "busy"),
     "subtree_cpu_pct": ("cpu tree +busy +children +descendants",),
@@ -112,22 +66,19 @@ _OF_FINDING = {
     "failures": ("failures +children",),
     "kills": ("kills +memory",),
     "held_back_pct": ("throttle +cpu",),
-    "used_pct": ("space +disk",),
-    "available_bytes": ("space available +disk",),
-    "fill_bytes_per_s": ("space change +disk",),
-    "inodes_used_pct": ("inodes +space +disk",),
+    "exhausted_in_s": ("~in memory change", "memory lasts", "lasts"),
 }
 #: Of how many more there are, which of them.
 _GROWN = {"fd_leak": "files", "thread_leak": "threads", "zombie_pileup": "zombies", "runaway_tree": "descendants"}
 _OF_HOST = {
     "cpu_pct": ("cpu +busy", "busy"),
     "mem_pct": ("memory",),
-    "mem_used_bytes": ("memory",),
-    "mem_total_bytes": ("memory total",),
+    "mem_used_bytes": ("~used memory",),
+    "mem_total_bytes": ("memory total", "~unused memory"),
     "mem_available_bytes": ("memory available",),
     "swap_used_bytes": ("swap +memory",),
     "swap_total_bytes": ("swap total +memory",),
-    "cores": ("cpu +load",),
+    "cores": ("~cpu cpu +load",),
     "load": ("load +cpu",),
     "processes_total": ("processes",),
     "uptime_s": ("age",),
@@ -152,12 +103,23 @@ _OF_FILESYSTEM = {
     "inodes_used_pct": ("inodes +space +disk",),
     "fill_bytes_per_s": ("change +space +disk",),
 }
-#: After a count without a unit: nothing, one of these, or within two words what is counted.
-_AFTER_COUNT = frozenset(
-    ["of", "in", "on", "at", "by", "with", "for", "within", "during", "now", "as", "a", "per", "each", "from", "is"]
-)
-_NEXT = re.compile(r"[\s,]*([A-Za-z]+)?\s*([A-Za-z]+)?")
-_RATE = re.compile(r"\s+[A-Za-z]+(?:\s+[A-Za-z]+)?\s+(?:a|per|each|every) second\b", re.IGNORECASE)
+_RATELESS = ("percent", "seconds")
+#: For how long something has been so: about what, by what it is.
+_LASTING = {
+    **dict.fromkeys(("cpu_spin", "cpu_saturation", "noisy_neighbour"), frozenset(["cpu", "busy", "want"])),
+    "cgroup_throttle": frozenset(["cpu", "throttle"]),
+    **dict.fromkeys(("mem_leak", "oom_risk", "oom_kill", "swap_thrash"), frozenset(["memory", "change", "swap"])),
+    **dict.fromkeys(("io_saturation", "fsync_storm"), frozenset(["disk", "busy", "sync"])),
+    "lock_contention": frozenset(["lock", "threads"]),
+    "hung_task": frozenset(["stuck"]),
+    "net_flood": frozenset(["network", "send", "receive", "connections"]),
+    **dict.fromkeys(("fork_storm", "short_job_flood"), frozenset(["forks", "execs", "children"])),
+    "crash_loop": frozenset(["failures", "children"]),
+    "fd_leak": frozenset(["files"]),
+    "thread_leak": frozenset(["threads"]),
+    "zombie_pileup": frozenset(["zombies"]),
+    "runaway_tree": frozenset(["descendants"]),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +131,6 @@ class Told:
     may: Tags
 
 
-def tags_of(words: Collection[str]) -> Tags:
-    """What these words name; in lower case. What somebody holds, and nothing else is said of it, is memory."""
-    named = frozenset(_OF_WORD[word] for word in words if word in _OF_WORD)
-    return named or frozenset(["memory"] if _HOLDS & set(words) else [])
-
-
 def of_process(facts: Facts, process: Process) -> list[Told]:
     """What may be told of a process, of what was found of it, and of what was measured to be done to it."""
     found = list(_by(figures.of_fields(process), _OF_PROCESS))
@@ -184,9 +140,10 @@ def of_process(facts: Facts, process: Process) -> list[Told]:
     for pair in facts.blame:
         if process.id == pair.victim and pair.victim != pair.offender:
             may = tags_of([{"io": "disk"}.get(pair.resource, pair.resource)]) | {"share"}
-            waits = Figure("share", 100 * pair.share, "percent"), Figure("task_ms", pair.task_ms / 1e3, "seconds")
-            found += [Told(figure, frozenset(["wait"]), may) for figure in waits]
-            found.append(_span(Figure("window_s", pair.window_s, "seconds")))
+            share, waited = Figure("share", 100 * pair.share, "percent"), Figure("s", pair.task_ms / 1e3, "seconds")
+            found.append(Told(share, frozenset(["wait", "~of_waiting"]), may))
+            found.append(Told(waited, frozenset(["wait"]), may))
+            found.append(_window(pair.window_s))
     return found
 
 
@@ -195,11 +152,15 @@ def _of_finding(facts: Facts, finding: Finding) -> Iterator[Told]:
     yield from _by(evidence, _OF_PROCESS | _OF_FINDING)
     if (counted := _GROWN.get(finding.cls)) is not None:
         yield from _by(evidence, {"grown": (f"change {counted}",)})
-    for each in evidence:
-        if each.kind == "seconds" and each.name not in _OF_PROCESS:
-            yield _span(each)
-    if finding.since > 0:
-        yield _span(Figure("since_s", facts.timestamp - finding.since, "seconds"))
+    may = _LASTING.get(finding.cls, frozenset())
+    since_s = facts.timestamp - finding.since if finding.since > 0 else 0.0
+    for name, value in (("for_s", finding.evidence.get("for_s", 0.0)), ("since_s", since_s)):
+        if value > 0:
+            yield Told(Figure(name, value, "seconds"), frozenset(["~for"]), may)
+    for name in ("window_s", "span_s"):
+        if finding.evidence.get(name):
+            yield _window(finding.evidence[name])
+            yield Told(Figure(name, finding.evidence[name], "seconds"), frozenset(["~in"]), may | {"change"})
 
 
 def of_host(facts: Facts) -> list[Told]:
@@ -208,8 +169,7 @@ def of_host(facts: Facts) -> list[Told]:
     own += [Figure("load", value, "count") for value in facts.host.load_avg]
     own.append(Figure("processes_total", facts.processes_total, "count"))
     lasts = [figures.named(*each) for f in facts.findings for each in f.evidence.items() if each[0] == "exhausted_in_s"]
-    spans = [_span(Figure("psi_window", 10.0, "seconds"))]
-    return [*_by(own, _OF_HOST), *_by(lasts, {"exhausted_in_s": ("memory +change +available",)}), *spans]
+    return [*_by(own, _OF_HOST), *_by(lasts, _OF_FINDING), _window(10.0)]
 
 
 def of_filesystem(space: Filesystem) -> list[Told]:
@@ -220,21 +180,22 @@ def of_filesystem(space: Filesystem) -> list[Told]:
 def is_told(number: re.Match[str], clause: str, tags: Tags, told: Collection[Told]) -> bool:
     """Whether this number of a clause about these things is one of these figures."""
     rest = clause[number.end() :]
-    each_second = number["rate"] is None and _RATE.match(rest) is not None
-    if number["unit"] is None and number["rate"] is None and not _counts(rest, tags, each_second):
+    each_second = number["rate"] is not None or beside.each_second(rest)
+    if number["unit"] is None and number["rate"] is None and not beside.counts(rest, tags, each_second):
         return False
-    fit = [each.figure for each in told if each.needs <= tags <= each.needs | each.may]
-    rates = [each for each in fit if each.rate == each_second or number["rate"] is not None or each.kind != "count"]
-    return figures.is_told(number, rates, any_rate=each_second)
-
-
-def _counts(rest: str, tags: Tags, each_second: bool) -> bool:
-    """Whether what follows a bare number says what was counted, or nothing, or how often a second."""
-    found = _NEXT.match(rest)
-    words = [word.lower() for word in (found.groups() if found else ()) if word]
-    if not words or words[0] in _AFTER_COUNT or (words[0] == "times" and each_second):
-        return True
-    return bool(tags_of(words) & tags)
+    signs = beside.signs(clause[: number.start()], rest, clause)
+    spans = [each for each in figures.NUMBER.finditer(clause) if (each["unit"] or "") in beside.SECONDS]
+    fit = [
+        each.figure
+        for each in told
+        if each.needs <= tags | signs
+        and tags <= each.needs | each.may
+        # How much in how long is told of what a detector has measured, together.
+        and not (each.figure.name == "rss_delta_bytes" and spans)
+    ]
+    return figures.is_told(
+        number, [each for each in fit if each.rate == each_second or each.kind in _RATELESS], any_rate=True
+    )
 
 
 def _by(found: Collection[Figure], table: dict[str, tuple[str, ...]]) -> Iterator[Told]:
@@ -245,6 +206,6 @@ def _by(found: Collection[Figure], table: dict[str, tuple[str, ...]]) -> Iterato
             yield Told(each, needs, frozenset(name[1:] for name in names if name.startswith("+")))
 
 
-def _span(figure: Figure) -> Told:
-    """How long something has been so: about whatever the clause is about, but for how old somebody is."""
-    return Told(figure, frozenset(), _ALL - {"age"})
+def _window(seconds: float) -> Told:
+    """Over how long something was measured: whatever the clause is about."""
+    return Told(Figure("window", seconds, "seconds"), frozenset(["~last"]), ALL - {"age"})

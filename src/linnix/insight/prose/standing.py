@@ -13,7 +13,7 @@ from linnix.insight.facts import Facts, Filesystem, Process
 from linnix.insight.fields import moves
 from linnix.insight.prose.claims import RefusedError
 from linnix.insight.prose.clauses import Subject, Whom
-from linnix.insight.prose.matters import Tags
+from linnix.insight.prose.topics import Tags
 
 #: In what a rank may be claimed: of what every process has an amount.
 _AMOUNT: dict[Tags, Callable[[Process], float]] = {
@@ -44,13 +44,11 @@ _TRENDS: dict[str, Tags] = {
     "psi_memory": frozenset(["wait", "memory"]),
     "psi_io": frozenset(["wait", "disk"]),
 }
-#: What says nothing of whither or in what: how old, how busy, of whom.
-_ASIDE: Tags = frozenset(["change", "age", "busy", "processes", "load"])
 
 
 def check_rank(subjects: Sequence[Subject], about: Tags, text: str, facts: Facts) -> None:
     """Raises ``RefusedError`` for a rank that nobody has, or of which it is not clear who has it in what."""
-    amount, subject = _AMOUNT.get(about - _ASIDE), subjects[0]
+    amount, subject = _AMOUNT.get(about - {"busy"}), subjects[0]
     if len(subjects) != 1 or not isinstance(subject, Process) or amount is None:
         raise RefusedError("a rank of whom, or in what, is not clear")
     amounts = [amount(process) for process in facts.processes]
@@ -64,7 +62,7 @@ def check_rank(subjects: Sequence[Subject], about: Tags, text: str, facts: Facts
 def check_direction(subjects: Sequence[Subject], about: Tags, direction: str, facts: Facts) -> None:
     """Raises ``RefusedError`` for a direction that the facts do not tell of the one whom the sentence is about."""
     known = list(_directions(subjects[0], facts)) if len(subjects) == 1 else []
-    if (about - _ASIDE, direction) not in known:
+    if (about - {"busy", "change", "lasts"}, direction) not in known:
         raise RefusedError(f"{direction} is not what the facts tell of it")
 
 
