@@ -8,7 +8,7 @@ resources do; what is asked of is answered with the same clauses, under the same
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from linnix.insight import render
@@ -16,7 +16,7 @@ from linnix.insight.answer import Insight, Sentence
 from linnix.insight.facts import Facts, Process
 from linnix.insight.judge import candidates, found_as
 from linnix.insight.prose.english import is_plain
-from linnix.insight.scope import Scope, is_known, unaccused
+from linnix.insight.scope import Scope, busiest_first, is_known, unaccused
 
 MAX_CHARS = 500
 MAX_PROCESSES = 3
@@ -46,6 +46,7 @@ _CALLED = {
 }
 #: From so many letters on the beginning of a name is enough.
 _LEAST_PREFIX = 3
+_AMOUNTS: dict[str, Callable[[Process], float]] = {"cpu": lambda p: p.cpu_pct, "memory": lambda p: p.rss_bytes}
 _OF_WORD: dict[str, list[str]] = {}
 for _resource, _words in _RESOURCES.items():
     for _word in _words.split():
@@ -61,12 +62,16 @@ _PLAIN_WORDS = (
     "show slow slower slowly so some somebody someone something still stop such system take takes taking tell "
     "than that the their them then there these they thing things this those time to today too trouble unit up us "
     "use used uses using very wait waiting waits was we well were what when where which while who whole whom "
-    "whose why will with work working works would wrong you your"
+    "whose why will with work working works would wrong you your computer laptop pc box app website lag laggy lagging "
+    "sluggish frozen freezing"
 )
 _PLAIN = frozenset(_PLAIN_WORDS.split())
 #: Of a question about the host as such, one of these is enough.
-_WHOLE = frozenset(["slow", "slower", "slowly", "wrong", "trouble", "problem", "problems", "host", "machine", "system"])
+_WHOLE = frozenset(
+    ["slow", "slower", "slowly", "wrong", "trouble", "problem", "problems", "host", "machine", "system", "computer"]
+) | {"laptop", "box"}
 _WORD = re.compile(r"[^\s,;:!?()\"'`<>]+")
+_SHORTENED = re.compile(r"n?['’](?:t|s|ll|re|ve|d|m)\b", re.IGNORECASE)
 _NAME = re.compile(r"[a-z_][\w.@:/+-]{2,}")
 
 
@@ -87,8 +92,9 @@ class Asked:
 
 def read(question: str, facts: Facts) -> Asked:
     """What the question is about."""
-    words = [word.strip(".").lower() for word in _WORD.findall(question[:MAX_CHARS])]
-    words = [word for word in words if word]
+    asked = _SHORTENED.sub("", question[:MAX_CHARS])
+    words = [word for found in _WORD.findall(asked) if (word := found.strip(".").lower())]
+    numbers = not any(word in _OF_WORD for word in words)  # "why are 8 cores busy" is about nobody's pid
     named: list[Process] = []
     strangers: list[str] = []
     resources: list[str] = []
@@ -96,12 +102,14 @@ def read(question: str, facts: Facts) -> Asked:
     for word in words:
         if word in _OF_WORD:
             resources += _OF_WORD[word]
-        elif word not in _PLAIN:
+        elif word not in _PLAIN and (numbers or before == "pid" or not word.isdigit()):
             found = _called(word, facts)
             named += found
             if not found and (_is_name(word) or before == "pid"):
                 strangers.append(word)
         before = word
+    if not (named or strangers or resources):  # a name may be a word like any other
+        named = [process for process in facts.processes if process.comm.lower() in words]
     return Asked(
         tuple(dict.fromkeys(named))[:MAX_PROCESSES],
         tuple(dict.fromkeys(resources)),
@@ -155,6 +163,10 @@ def _of_resources(facts: Facts, resources: tuple[str, ...]) -> Iterator[Scope]:
     for finding in facts.findings:
         if is_known(finding) and finding.resource in resources:
             yield found_as(facts, finding)
+    for resource, amount in _AMOUNTS.items():
+        largest = max(busiest_first(facts), key=amount, default=None) if resource in resources else None
+        if largest is not None and any(f.process == largest.id and f.severity != "info" for f in facts.findings):
+            yield from _about(facts, largest)  # who has most of it is accused of something else
     yield from (scope for scope in candidates(facts) if scope.finding is None and _resource_of(scope) in resources)
     others = unaccused(facts)
     if others and "cpu" in resources:

@@ -140,6 +140,27 @@ def test_figures_and_the_rests_of_words_are_nobody_s_name(question: str) -> None
     assert (about.processes, about.strangers, about.resources) == ((), (), ("cpu",))
 
 
+@pytest.mark.parametrize("question", ["Why is my computer so slow?", "Why doesn't my laptop work?", "Isn't it slow?"])
+def test_ordinary_words_and_shortened_ones_are_nobody_s_name(question: str) -> None:
+    about = asked.read(question, DB)
+    assert (about.processes, about.strangers, about.whole) == ((), (), True)
+
+
+def test_a_name_that_is_a_word_is_looked_up_where_nothing_else_is_understood() -> None:
+    assert [p.id for p in asked.read("is make ok?", HOSTS["short jobs"]).processes] == ["P1"]
+    assert asked.read("does it make the CPU busy?", HOSTS["short jobs"]).processes == ()
+
+
+def test_a_number_beside_a_resource_is_nobody_s_pid() -> None:
+    host = facts(process(1, "sh", pid=8))
+    assert asked.read("why are 8 cores busy?", host).processes == ()
+    assert [p.id for p in asked.read("why is pid 8 on all cores?", host).processes] == ["P1"]
+
+
+def test_who_has_most_of_what_is_asked_for_is_told_though_it_is_accused_of_something_else() -> None:
+    assert answer(HOSTS["memory leak"], "who uses the most CPU?").startswith("python3 (pid 1001) ")
+
+
 def test_a_pid_that_is_not_listed_is_a_stranger() -> None:
     assert asked.read("why is pid 4711 slow?", DB).strangers == ("4711",)
 

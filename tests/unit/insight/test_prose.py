@@ -64,6 +64,17 @@ TRUE = [
     (HOSTS["storage, blamed"], "postgres waits for storage, 80 % of its waiting because of dd."),
     (SPIN, "sh has wanted 99.9 % of one core for 30 s."),
     (HOSTS["noisy neighbour"], "nginx waits 24 % of the time for a CPU."),
+    (LEAK, "The memory of python3 went up by 420 MB."),
+    (SPIN, "Memory usage is 2 GB."),
+    (HOSTS["own busiest"], "llama-server (pid 1001, Linnix's own) uses 160 % of one core."),
+    (SPIN, "The host uses 25 % of its 8 GB of memory."),
+    (SPIN, "sh is running at 99.8 % of one core."),
+    (SPIN, "chrome is running with 30 threads."),
+    (SPIN, "80 processes are running on the host."),
+    (SPIN, "The CPU load is 53 %."),
+    (HOSTS["storage, blamed"], "sda has a utilization of 99 %."),
+    (HOSTS["crash loop"], "17 of supervisord's children failed in 4 s."),
+    (LEAK, "The trouble with python3 started 60 s ago."),
     (HOSTS["disk full"], "logger writes 44 MB/s, and the filesystem at /var is used to 96.2 %."),
     (HOSTS["storage, blamed"], "postgres waits for storage, 80 % of its waiting, because of something else."),
 ]
@@ -204,6 +215,56 @@ FALSE = [
     ),
     (LEAK, "python3 is busy, so the CPU use is rising.", "rising is not what the facts tell of it"),
     (LEAK, "chrome is idle, and memory is growing.", "a negation of a number, rank or direction (idle)"),
+    (LEAK, "The memory of python3 went up by 2.1 GB.", "'2.1 GB' is no figure of whom it names"),
+    (LEAK, "Memory use of the host is up by 58 %.", "'58 %' is no figure of whom it names"),
+    (SPIN, "Memory usage is 8 GB.", "'8 GB' is no figure of whom it names"),
+    (SPIN, "The host consumes 8 GB of memory.", "'8 GB' is no figure of whom it names"),
+    (SPIN, "The host has allocated 8 GB of memory.", "'8 GB' is no figure of whom it names"),
+    (SPIN, "The host has 25 % of its memory remaining.", "a comparison (remaining)"),
+    (HOSTS["disk full"], "/var has 96.2 % of its space remaining.", "a comparison (remaining)"),
+    (SPIN, "chrome uses the rest of the CPU.", "a comparison (rest)"),
+    (SPIN, "The CPU is fully used.", "a comparison (fully)"),
+    (SPIN, "The load of 1.10 is well over the 2 cores.", "a comparison (well over)"),
+    (HOSTS["quota"], "encoder is limited to 61 % of one core.", "'61 %' is no figure of whom it names"),
+    (HOSTS["quota"], "encoder has used 61 % of its CPU quota.", "'61 %' is no figure of whom it names"),
+    (LEAK, "python3 will exhaust the memory in 12 s.", "'12 s' is no figure of whom it names"),
+    (LEAK, "python3's memory has grown by 85 MB in 470 s.", "'470 s' is no figure of whom it names"),
+    (SPIN, "The CPU is 99.8 % busy due to sh (pid 1001).", "'99.8 %' is no figure of whom it names"),
+    (SPIN, "sh is in a loop, and therefore the CPU is 99.8 % busy.", "'99.8 %' is no figure of whom it names"),
+    (SPIN, "Since sh is in a loop, the CPU is 99.8 % busy.", "'99.8 %' is no figure of whom it names"),
+    (
+        HOSTS["two findings"],
+        "Memory use of the host is rising due to leaky.",
+        "rising is not what the facts tell of it",
+    ),
+    (
+        HOSTS["noisy neighbour"],
+        "nginx waits for a CPU because of batch, but uses 130 % of one core.",
+        "'130 %' of whom is not clear",
+    ),
+    (HOSTS["fork storm"], "bash accounts for 35 % of the CPU use.", "'35 %' is no figure of whom it names"),
+    (HOSTS["fork storm"], "bash is responsible for 35 % of the CPU use.", "'35 %' is no figure of whom it names"),
+    (SPIN, "sh uses 99.8 % of the overall CPU capacity.", "'99.8 %' is no figure of whom it names"),
+    (SPIN, "chrome is responsible for 7.5 % of memory use.", "'7.5 %' is no figure of whom it names"),
+    (SPIN, "The host is running out of memory.", "rising is not what the facts tell of it"),
+    (SPIN, "chrome is driving up the memory use of the host.", "rising is not what the facts tell of it"),
+    (SPIN, "CPU use went back down.", "falling is not what the facts tell of it"),
+    (SPIN, "CPU use is now up.", "rising is not what the facts tell of it"),
+    (LEAK, "The memory leak of python3 is slowing down.", "two directions at once"),
+    (LEAK, "The memory leak of python3 is fixed.", "a negation of a number, rank or direction (fixed)"),
+    (LEAK, "The memory leak of python3 is now over.", "a negation of a number, rank or direction (is now over)"),
+    (LEAK, "The memory of python3 stays at 2.1 GB.", "a steadiness that is not told (stays)"),
+    (SPIN, "The problem started 1 day ago.", "'1 day' is no figure of whom it names"),
+    (LEAK, "The trouble with python3 started 300 s ago.", "'300 s' is no figure of whom it names"),
+    (SPIN, "The host created 80 processes in the last 10 s.", "'80' is no figure of whom it names"),
+    (SPIN, "80 processes are blocked.", "'80' is no figure of whom it names"),
+    (HOSTS["locks"], "indexer waits for 12 locks.", "'12' is no figure of whom it names"),
+    (HOSTS["storage, blamed"], "dd flushes 180 MB/s to the disk.", "'180 MB/s' is no figure of whom it names"),
+    (
+        HOSTS["spin beside a busier build"],
+        "cc1 suffers the most from the busy CPU.",
+        "a rank of whom, or in what, is not clear",
+    ),
     (SPIN, "sh <b>is</b> bad.", "a character that has no place in a sentence"),
     (SPIN, "sh is \x1b[31mbad.", "a character that has no place in a sentence"),
 ]
@@ -233,7 +294,10 @@ def test_it_is_whoever_the_sentence_before_named() -> None:
     assert admitted("sh (pid 1001) is busy. The process uses 53 % of the CPU.", SPIN) == "sh (pid 1001) is busy."
 
 
-@pytest.mark.parametrize("before", ["sh and chrome are there.", "The host is busy."])
+@pytest.mark.parametrize(
+    "before",
+    ["sh and chrome are there.", "The host is busy.", "The CPU is under heavy strain.", "The database waits."],
+)
 def test_after_two_and_after_the_host_it_is_nobody_known(before: str) -> None:
     assert admitted(f"sh is there. {before} It uses 99.8 % CPU.", SPIN) == f"sh is there. {before}"
 
@@ -299,6 +363,21 @@ def test_a_rank_of_growth_is_not_held_against_the_level() -> None:
     host = facts(java, process(2, "leaky", rss_bytes=3 * GB, rss_delta_bytes=200 * MB))
     assert admitted("java has the largest memory growth.", host) == ""
     assert admitted("java holds the most memory.", host) == "java holds the most memory."
+
+
+def test_a_sentence_is_one_line_and_does_not_end_with_one() -> None:
+    assert admitted("sh is\rbusy.\tchrome\x0bis there.", SPIN) == "sh is busy. chrome is there."
+    assert admitted("python3 did not\nleak memory.", LEAK) == ""
+
+
+def test_a_name_keeps_what_markdown_would_take_off() -> None:
+    host = facts(process(1, "node_exporter", cpu_pct=5.0), process(2, "nodeexporter", cpu_pct=9.0))
+    assert admitted("**node_exporter** uses 5 % of one core.", host) == "node_exporter uses 5 % of one core."
+    assert admitted("_node_exporter_ uses 9 % of one core.", host) == ""
+
+
+def test_who_is_not_linnix_s_own_is_not_said_to_be() -> None:
+    assert admitted("sh (pid 1001, Linnix's own) is busy.", SPIN) == ""
 
 
 def test_our_own_marks_in_the_prose_are_no_names() -> None:

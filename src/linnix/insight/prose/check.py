@@ -24,7 +24,7 @@ from linnix.insight.prose.topics import Tags, tags_of
 
 MAX_CHARS, MAX_SENTENCES = 3000, 12
 
-_PID = re.compile(f"(?:{MARK}(\\d+){MARK}\\s*\\(?|\\b)\\bpid:?\\s+(\\d+)\\)?", re.IGNORECASE)
+_PID = re.compile(f"(?:{MARK}(\\d+){MARK}\\s*\\(?|\\b)\\bpid:?\\s+(\\d+)(, Linnix['’]s own)?\\)?", re.IGNORECASE)
 _SHOWN = re.compile(f'["“\']?{MARK}(\\d+){MARK}["”]?')
 #: Plain words that are commands as well: whoever "make" is, if it acts, it must be one of the facts.
 _ACTS = re.compile(
@@ -32,8 +32,10 @@ _ACTS = re.compile(
     r"(is|was|has|had|uses|used|holds|runs|ran|reads|writes|takes|took|keeps|kept|causes|caused|consumes|waits|makes)\b",
     re.IGNORECASE,
 )
-_MARKDOWN = re.compile(r"[*`#_]+|^\s*(?:[-•]|\d+[.)])\s+", re.MULTILINE)
+_MARKDOWN = re.compile(r"[*`#]+|(?<!\w)_+|_+(?!\w)|^\s*(?:[-•]|\d+[.)])\s+", re.MULTILINE)
 _ENDS = re.compile(r"(?<=[.!?])\s+|\n+")
+#: A line that does not end a sentence.
+_GOES_ON = re.compile(r"\s*\n\s*(?=[a-z])")
 _ALLOWED = re.compile(r"[A-Za-z0-9\s.,;:!?()'’\"“”\-–—%/]*")
 
 People = Sequence[tuple[str, Entity]]
@@ -52,7 +54,8 @@ def check(prose: str, facts: Facts) -> tuple[Judged, ...]:
     people = _people(facts)
     text = prose[:MAX_CHARS].replace(MARK, "\ufffd")
     text = _MARKDOWN.sub("", text).replace("I/O", "io").replace("file system", "filesystem")
-    sentences = [sentence.strip() for sentence in _ENDS.split(_marked(text, people)) if sentence.strip()]
+    text = _GOES_ON.sub(" ", text)
+    sentences = [" ".join(sentence.split()) for sentence in _ENDS.split(_marked(text, people)) if sentence.strip()]
     judged: list[Judged] = []
     last: Process | None = None
     for sentence in sentences[:MAX_SENTENCES]:
@@ -135,16 +138,18 @@ def _without_pids(sentence: str, people: People) -> str:
     """The sentence without pids. Raises ``RefusedError`` for one that is not of the name before."""
     for found in _PID.finditer(sentence):
         whose = people[int(found[1])][1] if found[1] else None
-        if not isinstance(whose, Process) or whose.pid != int(found[2]):
+        if not isinstance(whose, Process) or whose.pid != int(found[2]) or (found[3] and not whose.own):
             raise RefusedError("a pid that is not of whom it names")
     return _PID.sub(lambda found: f"{MARK}{found[1]}{MARK} ", sentence)
 
 
 def _tags(clause: Clause, people: People, facts: Facts) -> Tags:
-    """What a clause is about; a disk that it names is one."""
+    """What a clause is about; a disk that it names is one, and what goes up has changed."""
     plain = claims.plain(figures.NUMBER.sub(" ", ENTITY.sub(" ", clause.text)))
     named = {people[int(found[1])][0] for found in ENTITY.finditer(clause.text)}
-    disk = frozenset(["disk"] if facts.host.disk in named else [])
+    disk = frozenset(["disk"] if facts.host.disk in named else []) | frozenset(
+        ["change"] if claims.moves(plain) else []
+    )
     return tags_of([word.lower() for word in WORD.findall(plain)]) | disk
 
 
@@ -198,6 +203,6 @@ def _about(parts: Sequence[Clause], last: Process | None) -> Process | None:
     """Whom "it" is after this sentence: of several it could be any, of the host nobody."""
     named = {id(clause.subject): clause.subject for clause in parts if clause.named}
     if not named:
-        return last
+        return last if any(clause.subject is last for clause in parts) else None
     one = next(iter(named.values())) if len(named) == 1 else None
     return one if isinstance(one, Process) else None

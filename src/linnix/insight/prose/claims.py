@@ -41,18 +41,19 @@ COMPARES = _words(
     "entire entirely whole majority bulk mostly largely solely merely both each every none nobody above below beneath "
     "behind beyond ahead equal equally equals same similar similarly like alike first second third lead leads led "
     "leader leaders relative relatively ratio compare compares compared comparing comparison comparable match matches "
-    "unlike major minor earlier later latter follow follows followed following"
+    "unlike major minor earlier later latter follow follows followed following remaining rest fully complete "
+    "completely"
 )
 STEADY = _words(
     "steady steadily stable constant constantly unchanged flat level levels remain remains remained settle settles "
-    "settled"
+    "settled stay stays stayed staying"
 )
 NEGATES = _words(
     "not no never neither nor without cannot hardly barely unlikely stop stops stopped stopping cease ceased ceases "
-    "fail fails failed nothing nowhere exclude excludes excluded excluding absence absent lack lacks lacked lacking "
-    "rare rarely seldom unable prevent prevents prevented preventing avoid avoids avoided avoiding impossible longer "
-    "instead rather except unless end ends ended ending finish finishes finished pause paused resolve resolved free "
-    "wrong wrongly little few idle empty spare inactive done lose loses doubt"
+    "nothing nowhere exclude excludes excluded excluding absence absent lack lacks lacked lacking rare rarely seldom "
+    "unable prevent prevents prevented preventing avoid avoids avoided avoiding impossible longer instead rather "
+    "except unless end ends ended ending finish finishes finished pause paused resolve resolved free wrong wrongly "
+    "little few idle empty spare inactive done lose loses doubt fixed"
 )
 #: Numbers in words; what is written with digits can be held against figures.
 COUNTS = _words(
@@ -67,13 +68,17 @@ CHECKED = HIGHEST | RISING | FALLING
 _ONE_CORE = re.compile(r"\bof one (?=core\b|cpu\b)", re.IGNORECASE)
 _MOST_LIKELY = re.compile(r"\bmost (?=likely\b|probabl[ey]\b)", re.IGNORECASE)
 _A_SECOND = re.compile(r"(?:/s\b|\b(?:a|per|each|every) second\b)", re.IGNORECASE)
-_UP, _DOWN = (
-    re.compile(
-        rf"\b(?:is|are|was|were|be|been|go(?:es|ing|ne)?|went|com(?:e|es|ing)|came|buil(?:d|ds|ding|t)) {way}\b", re.I
-    )
-    for way in ("up", "down")
+#: Whatever goes up or down, but for what takes up, ends up, breaks down, or is up to something.
+_UP = re.compile(r"(?:\b(\w+)\s+)?\bup\b(?!\s+to\b)|\brun(?:s|ning)?\s+(?:out|low|short)\b", re.IGNORECASE)
+_DOWN = re.compile(r"(?:\b(\w+)\s+)?\bdown\b(?!\s+to\b)", re.IGNORECASE)
+_NOT_AWAY = _words(
+    "take takes taken took taking end ends ended ending use uses used using show shows showed make "
+    "makes start starts started set sets hold holds held tie ties tied wake wakes break breaks broke track pin pins"
 )
-_DENIED = re.compile(r"\b(?:rul(?:e|es|ed|ing) out|(?:is|are|was|were) over)\b", re.IGNORECASE)
+_OVER = re.compile(r"\b(?:well|far|way|just|slightly) (?:over|under|within)\b", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\b(?:rul(?:e|es|ed|ing) out|fail(?:s|ed|ing)? to|(?:is|are|was|were)(?: now| almost)? over)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,15 @@ def plain(sentence: str) -> str:
     return _MOST_LIKELY.sub(" ", _A_SECOND.sub(" ", _ONE_CORE.sub(" ", sentence)))
 
 
+def moves(sentence: str) -> bool:
+    """Whether something goes up or down in it, by these words."""
+    return _goes(_UP, sentence) or _goes(_DOWN, sentence)
+
+
+def _goes(way: re.Pattern[str], sentence: str) -> bool:
+    return any((found[1] or "").lower() not in _NOT_AWAY for found in way.finditer(sentence))
+
+
 def negation(sentence: str, words: Sequence[str]) -> str | None:
     """By what word it says that something is not so."""
     found = _DENIED.search(sentence)
@@ -110,8 +124,10 @@ def read(sentence: str, words: Sequence[str]) -> Claims:
         raise RefusedError(f"a comparison ({compares})")
     if steady := next((word for word in words if word in STEADY), None):
         raise RefusedError(f"a steadiness that is not told ({steady})")
-    rises = bool(RISING & set(words)) or _UP.search(sentence) is not None
-    falls = bool(FALLING & set(words)) or _DOWN.search(sentence) is not None
+    if over := _OVER.search(sentence):
+        raise RefusedError(f"a comparison ({over[0]})")
+    rises = bool(RISING & set(words)) or _goes(_UP, sentence)
+    falls = bool(FALLING & set(words)) or _goes(_DOWN, sentence)
     if rises and falls:
         raise RefusedError("two directions at once")
     return Claims(bool(HIGHEST & set(words)), "rising" if rises else "falling" if falls else None)

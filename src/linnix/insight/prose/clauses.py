@@ -32,7 +32,7 @@ class Whom(Enum):
 
 Subject = Process | Filesystem | Whom
 
-_JOINS = r"(?:and|but|while|which|whereas|because)"
+_JOINS = r"(?:and|but|while|which|whereas|because|due to|owing to|since|so|therefore|when|where|until|although|though)"
 _SPLITS = re.compile(rf"[,;:]\s+(?:{_JOINS}\s+)?|\s+{_JOINS}\s+", re.IGNORECASE)
 _BEFORE = re.compile(rf"{MARK}(?:['’]s)?(?:\s*\(pid \d+\))?\s*$")
 _AFTER = re.compile(rf"^\s*(?:(?:the|process|of)\s+)*{MARK}")
@@ -49,8 +49,9 @@ _PARTY = re.compile(
     re.IGNORECASE,
 )
 #: The host's own: a part of a sentence that begins with one of these is not about whoever was named before.
+_CAUSE = re.compile(r"\b(?:because|due to|owing to|since)\b", re.IGNORECASE)
 _OWN = re.compile(
-    r"^(?:so|then|thus|as|also)?\s*(?:the\s+)?(?:cpus?|memory|disks?|storage|network|load|pressure|processes|tasks|"
+    r"^(?:(?:so|then|thus|as|also|now|therefore|hence|consequently|accordingly|meanwhile|overall),?\s+)*(?:the\s+)?(?:cpus?|memory|disks?|storage|network|load|pressure|processes|tasks|"
     r"filesystem)\b",
     re.IGNORECASE,
 )
@@ -73,12 +74,14 @@ def split(
     """
     found: list[Clause] = []
     before: Subject | None = None
-    for text in _parts(sentence):
+    aside = False  # a part of why something is so: what comes after it is about somebody before it
+    for join, text in _parts(sentence):
         subject, named = _subject(text, people, before, last)
-        if not named and {word.lower() for word in WORD.findall(text)} & set(plain_names):
+        unknown = aside and not named and "which" not in join.lower()
+        if unknown or (not named and {word.lower() for word in WORD.findall(text)} & set(plain_names)):
             subject = Whom.UNCLEAR
         found.append(Clause(text, subject, named))
-        before = subject
+        before, aside = subject, _CAUSE.search(join) is not None
     return found
 
 
@@ -87,15 +90,16 @@ def of_all(text: str) -> bool:
     return _OF_ALL.search(text) is not None
 
 
-def _parts(sentence: str) -> Iterator[str]:
-    start = 0
+def _parts(sentence: str) -> Iterator[tuple[str, str]]:
+    """Each with what joins it to the one before."""
+    start, join = 0, ""
     for found in _SPLITS.finditer(sentence):
         left, right = sentence[start : found.start()], sentence[found.end() :]
         joined = _BEFORE.search(left) and _AFTER.search(right)
         if not joined and WORD.search(ENTITY.sub(" ", left)):
-            yield left
-            start = found.end()
-    yield sentence[start:]
+            yield join, left
+            start, join = found.end(), found[0]
+    yield join, sentence[start:]
 
 
 def _subject(

@@ -23,7 +23,7 @@ _OF_PROCESS = {
     "subtree_cpu_pct": ("cpu tree +busy +children +descendants",),
     "run_delay_pct": ("wait cpu",),
     "rss_bytes": ("memory",),
-    "mem_pct": ("memory",),
+    "mem_pct": ("memory +busy",),
     "rss_delta_bytes": ("change +memory",),
     "cgroup_memory_pct": ("memory throttle",),
     "swap_bytes": ("swap +memory",),
@@ -43,11 +43,11 @@ _OF_PROCESS = {
     "rx_bytes_per_s": ("receive +network",),
     "connects_per_s": ("connections +network",),
     "lock_wait_pct": ("lock wait +threads",),
-    "lock_waiters": ("lock +wait +threads",),
+    "lock_waiters": ("~threads lock threads +wait",),
     "sync_pct": ("sync +disk +wait",),
     "syncs_per_s": ("sync +disk",),
     "stuck_s": ("stuck +disk +wait",),
-    "age_s": ("age",),
+    "age_s": ("age", "~running"),
 }
 #: Of what detectors give as evidence, what is no field of a process, and is of the culprit and not of the host.
 _OF_FINDING = {
@@ -65,23 +65,23 @@ _OF_FINDING = {
     "zombies_per_s": ("zombies change +children",),
     "failures": ("failures +children",),
     "kills": ("kills +memory",),
-    "held_back_pct": ("throttle +cpu",),
-    "exhausted_in_s": ("~in memory change", "memory lasts", "lasts"),
+    "held_back_pct": ("~of_time throttle +cpu",),
+    "exhausted_in_s": ("~in ~ahead memory change", "memory lasts", "lasts"),
 }
 #: Of how many more there are, which of them.
 _GROWN = {"fd_leak": "files", "thread_leak": "threads", "zombie_pileup": "zombies", "runaway_tree": "descendants"}
 _OF_HOST = {
-    "cpu_pct": ("cpu +busy", "busy"),
-    "mem_pct": ("memory",),
-    "mem_used_bytes": ("~used memory",),
-    "mem_total_bytes": ("memory total", "~unused memory"),
+    "cpu_pct": ("cpu +busy +load", "busy +load"),
+    "mem_pct": ("memory +busy",),
+    "mem_used_bytes": ("~used ~bare memory",),
+    "mem_total_bytes": ("memory total", "~unused memory", "~of memory"),
     "mem_available_bytes": ("memory available",),
     "swap_used_bytes": ("swap +memory",),
     "swap_total_bytes": ("swap total +memory",),
     "cores": ("~cpu cpu +load",),
     "load": ("load +cpu",),
     "processes_total": ("processes",),
-    "uptime_s": ("age",),
+    "uptime_s": ("age", "~running"),
     "major_faults_per_s": ("faults",),
     "disk_busy_pct": ("disk busy",),
     "disk_read_bytes_per_s": ("read +disk",),
@@ -157,10 +157,11 @@ def _of_finding(facts: Facts, finding: Finding) -> Iterator[Told]:
     for name, value in (("for_s", finding.evidence.get("for_s", 0.0)), ("since_s", since_s)):
         if value > 0:
             yield Told(Figure(name, value, "seconds"), frozenset(["~for"]), may)
+            yield Told(Figure(name, value, "seconds"), frozenset(["age", "trouble"]), may)
     for name in ("window_s", "span_s"):
         if finding.evidence.get(name):
             yield _window(finding.evidence[name])
-            yield Told(Figure(name, finding.evidence[name], "seconds"), frozenset(["~in"]), may | {"change"})
+            yield Told(Figure(name, finding.evidence[name], "seconds"), frozenset(["~in", "~past"]), may | {"change"})
 
 
 def of_host(facts: Facts) -> list[Told]:
@@ -183,6 +184,9 @@ def is_told(number: re.Match[str], clause: str, tags: Tags, told: Collection[Tol
     each_second = number["rate"] is not None or beside.each_second(rest)
     if number["unit"] is None and number["rate"] is None and not beside.counts(rest, tags, each_second):
         return False
+    if number["unit"] in ("%", "percent") and beside.is_share(rest, clause):
+        return False
+    tags -= {"trouble"} if "age" not in tags else set()
     signs = beside.signs(clause[: number.start()], rest, clause)
     spans = [each for each in figures.NUMBER.finditer(clause) if (each["unit"] or "") in beside.SECONDS]
     fit = [
