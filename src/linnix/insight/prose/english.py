@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 
 _VOWELS = "aeiou"
 #: Forms that are daemons' names.
@@ -18,6 +17,8 @@ _NEVER = frozenset(["named", "timed", "routed", "sensed", "listed"])
 
 @cache
 def _words() -> frozenset[str]:
+    from importlib.resources import files  # which takes longer to load than all of this
+
     return frozenset((files(__package__) / "words.txt").read_text(encoding="utf-8").split())
 
 
