@@ -96,8 +96,9 @@ def _names(facts: Facts) -> Iterator[str]:
     """Everything in the facts that is called something."""
     for p in facts.processes:
         yield from filter(None, (p.comm, p.unit, p.cgroup, p.pod, p.container_name, p.stuck_in))
-    for each in (*facts.groups, *facts.jobs, *facts.oom_kills):
-        yield each.comm
+    yield from (group.comm for group in facts.groups)
+    yield from (job.comm for job in facts.jobs)
+    yield from (kill.comm for kill in facts.oom_kills)
     yield from (space.mount for space in facts.filesystems)
     yield from filter(None, (facts.host.hostname, facts.host.disk))
 

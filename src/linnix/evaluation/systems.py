@@ -132,7 +132,7 @@ def again(case: Case, kept: Prediction) -> Prediction:
     """What was said, checked and worded by the code of today. Times and tokens are those of then; an answer that did
     not come in time does not come now.
     """
-    rejections = []
+    rejections: list[str] = []
     for answer in kept.answers:
         checker = verify.Checker(case.facts)
         checker.feed(answer)

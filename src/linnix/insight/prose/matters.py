@@ -8,7 +8,7 @@ all that the figure needs is said, and nothing that it is not about.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from linnix.insight.facts import Facts, Filesystem, Finding, Process
@@ -202,7 +202,7 @@ def is_told(number: re.Match[str], clause: str, tags: Tags, told: Collection[Tol
     )
 
 
-def _by(found: Collection[Figure], table: dict[str, tuple[str, ...]]) -> Iterator[Told]:
+def _by(found: Iterable[Figure], table: Mapping[str, tuple[str, ...]]) -> Iterator[Told]:
     for each in found:
         for spec in table.get(each.name, ()) if each.value else ():
             names = spec.split()
