@@ -29,7 +29,7 @@ _OURS = re.compile(r"\bpid \d+|last 10 s")
 #: The commands that may be recommended, whatever pid and unit they are given.
 _COMMANDS = re.compile(
     "|".join(
-        re.escape(action.command).replace(r"\{pid\}", r"(\d+)").replace(r"\{unit\}", r"\S+?")
+        re.escape(action.command).replace(r"\{pid\}", r"(\d+)").replace(r"\{unit\}", r"[\w@.:-]*\w")
         for action in sorted(ACTIONS.values(), key=lambda action: -len(action.command or ""))
         if action.command
     )

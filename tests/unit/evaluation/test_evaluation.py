@@ -83,6 +83,7 @@ def test_where_nothing_is_wrong_any_alarm_is_a_false_one() -> None:
         ("sh (pid 4711) is it.", [], ["(pid 4711"]),
         ("See which of its threads is busy: top -H -p 1001.", [], []),
         ("See which of its threads is busy: top -H -p 99.", ["99"], []),
+        ("A restart of its service: systemctl restart snapshotd@7.service.", [], []),
         ("It waits for a CPU 88 % of the time.", ["88 %"], []),
         ('"77 % of (pid 9)" runs in a loop.', [], ['"77 % of (pid 9)"']),
         ("mysqld runs in a loop.", [], ["mysqld"]),
