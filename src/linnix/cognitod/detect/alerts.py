@@ -122,8 +122,11 @@ class Alerts:
             about = [cause for cause in causes if _same(key, open_, cause)]
             above = {name for cause in about for name in _explainers(cause, by_key)}
             accounted = about and all(cause.explained_by for cause in about) and above & (self._open.keys() - {key})
-            open_.accounted_ns = (open_.accounted_ns or now_ns) if accounted else None
-            if open_.accounted_ns is not None and now_ns - open_.accounted_ns >= PATIENCE_NS:
+            if not accounted:
+                open_.accounted_ns = None
+            elif open_.accounted_ns is None:
+                open_.accounted_ns = now_ns
+            elif now_ns - open_.accounted_ns >= PATIENCE_NS:
                 over.append(key)
         for key in over:
             self._hush(self._open[key].alert.finding.key, now_ns, now_ns + AFTERMATH_NS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from linnix.insight.facts import Facts, Filesystem, Finding, Process
 from linnix.insight.prose import beside, figures
 from linnix.insight.prose.figures import Figure
-from linnix.insight.prose.topics import ALL, Tags, tags_of
+from linnix.insight.prose.topics import ALL, GROWS, Tags, tags_of
 
 #: Of each figure of a process what must be said, and after a plus what may be; after a tilde what must stand beside the
 #: number: ``in``, ``for`` or ``last`` before it, ``of_waiting`` or the counted thing behind it, ``used`` in its clause.
@@ -68,8 +68,6 @@ _OF_FINDING = {
     "held_back_pct": ("~of_time throttle +cpu",),
     "exhausted_in_s": ("~in ~ahead memory change", "memory lasts", "lasts"),
 }
-#: Of how many more there are, which of them.
-_GROWN = {"fd_leak": "files", "thread_leak": "threads", "zombie_pileup": "zombies", "runaway_tree": "descendants"}
 _OF_HOST = {
     "cpu_pct": ("cpu +busy +load", "busy +load"),
     "mem_pct": ("memory +busy",),
@@ -150,7 +148,7 @@ def of_process(facts: Facts, process: Process) -> list[Told]:
 def _of_finding(facts: Facts, finding: Finding) -> Iterator[Told]:
     evidence = [figures.named(name, value) for name, value in finding.evidence.items()]
     yield from _by(evidence, _OF_PROCESS | _OF_FINDING)
-    if (counted := _GROWN.get(finding.cls)) is not None:
+    if (counted := GROWS.get(finding.cls)) is not None:
         yield from _by(evidence, {"grown": (f"change {counted}",)})
     may = _LASTING.get(finding.cls, frozenset())
     since_s = facts.timestamp - finding.since if finding.since > 0 else 0.0

@@ -13,7 +13,7 @@ from linnix.insight.facts import Facts, Filesystem, Process
 from linnix.insight.fields import moves
 from linnix.insight.prose.claims import RefusedError
 from linnix.insight.prose.clauses import Subject, Whom
-from linnix.insight.prose.topics import Tags
+from linnix.insight.prose.topics import GROWS, Tags
 
 #: In what a rank may be claimed: of what every process has an amount.
 _AMOUNT: dict[Tags, Callable[[Process], float]] = {
@@ -27,14 +27,6 @@ _AMOUNT: dict[Tags, Callable[[Process], float]] = {
     frozenset(["send", "network"]): lambda p: p.tx_bytes_per_s or 0.0,
     frozenset(["receive"]): lambda p: p.rx_bytes_per_s or 0.0,
     frozenset(["receive", "network"]): lambda p: p.rx_bytes_per_s or 0.0,
-}
-#: What a finding of such a class says to grow.
-_GROWS = {
-    "mem_leak": "memory",
-    "fd_leak": "files",
-    "thread_leak": "threads",
-    "runaway_tree": "descendants",
-    "zombie_pileup": "zombies",
 }
 #: The trends of the host, by what must be said.
 _TRENDS: dict[str, Tags] = {
@@ -72,8 +64,8 @@ def _directions(subject: Subject, facts: Facts) -> Iterator[tuple[Tags, str]]:
         if subject.rss_delta_bytes:
             yield frozenset(["memory"]), "rising" if subject.rss_delta_bytes > 0 else "falling"
         for finding in facts.findings:
-            if finding.process == subject.id and finding.cls in _GROWS:
-                yield frozenset([_GROWS[finding.cls]]), "rising"
+            if finding.process == subject.id and finding.cls in GROWS:
+                yield frozenset([GROWS[finding.cls]]), "rising"
     elif isinstance(subject, Filesystem):
         if subject.fill_bytes_per_s:
             direction = "rising" if subject.fill_bytes_per_s > 0 else "falling"

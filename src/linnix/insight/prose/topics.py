@@ -59,6 +59,14 @@ _SAID = {
 }
 _OF_WORD = {word: tag for tag, words in _SAID.items() for word in words.split()}
 ALL: Tags = frozenset(_SAID)
+#: What a finding of such a class says to grow.
+GROWS = {
+    "mem_leak": "memory",
+    "fd_leak": "files",
+    "thread_leak": "threads",
+    "runaway_tree": "descendants",
+    "zombie_pileup": "zombies",
+}
 _HOLDS = frozenset(["hold", "holds", "holding", "held"])
 
 
